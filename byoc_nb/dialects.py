@@ -1,0 +1,254 @@
+"""One face for every way of writing a processor.
+
+`find_hooks` says which contract a class, an instance or a function meets; `Processor` is what the runtime works with.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from byoc_nb import _openmp
+from byoc_nb import params as params_
+from byoc_nb.decorators import MARK
+from byoc_nb.errors import ByocError
+from byoc_nb.frames import AudioFrame, VideoFrame
+from byoc_nb.processor import call, ensure_loaded
+
+VIDEO_NAMES = ("process_video_async", "process_video", "process")
+AUDIO_NAMES = ("process_audio_async", "process_audio")
+_HOOK_NAMES = {
+    "video": VIDEO_NAMES,
+    "audio": AUDIO_NAMES,
+    "param_updater": ("update_params",),
+    "stream_start": ("on_stream_start",),
+    "stream_stop": ("on_stream_stop",),
+}
+NEEDED = "process_video_async(self, frame), process(self, frame: bytes) -> bytes or a method under @video_handler"
+
+
+class NotAProcessor(ByocError, TypeError):
+    """A class, instance or function that meets none of the contracts."""
+
+
+class VideoProcessingResult(Enum):
+    """What a video handler may return instead of a picture."""
+
+    WITHHELD = "withheld"  # send nothing for this frame
+
+
+def is_processor(target: Any) -> bool:
+    """Whether a class or function, as found in a user's code, is meant to process frames."""
+    if inspect.isclass(target):
+        return _hook(target, "video") is not None
+    if inspect.isfunction(target):
+        annotated = _first_annotation(target)
+        return getattr(target, MARK, None) == "video" or (
+            (target.__name__ in VIDEO_NAMES or annotated in ("VideoFrame", "bytes")) and _takes_one(target)
+        )
+    return False
+
+
+def default_name(target: Any) -> str:
+    """The capability's name of a class, instance or function: `GreenTintProcessor` gives `green-tint`."""
+    name = getattr(target, "__name__", None) or type(target).__name__
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", "-", name).strip("-").lower()
+    return re.sub(r"-(frame-)?processor$", "", words) or "processor"
+
+
+class Processor:
+    """A user's processor behind one interface; every method runs on the thread that made it."""
+
+    def __init__(self, target: Any) -> None:
+        """`target`: a class (built here, without arguments), an instance, or a function that takes a frame.
+
+        Raises NotAProcessor when it meets no contract, and whatever the user's `__init__` raises.
+        """
+        self.name = default_name(target)
+        self._function = target if inspect.isfunction(target) else None
+        self.instance: Any = None if self._function else target() if inspect.isclass(target) else target
+        owner = self._function or self.instance
+        found = self._function or _hook(self.instance, "video")
+        if found is None:
+            raise NotAProcessor(
+                f"{type(owner).__name__} has no method that takes a frame", hint=f"give it {NEEDED}"
+            )
+        self._video: Callable[..., Any] = found
+        self.takes_bytes = _takes_bytes(self._video, self._function is not None)
+        self._passes_none = getattr(self._video, MARK, None) == "video"  # pytrickle: None from a handler = unchanged
+        self._audio = _hook(self.instance, "audio")
+        model = getattr(owner, "Params", None)
+        self.model: type[BaseModel] | None = (
+            model if inspect.isclass(model) and issubclass(model, BaseModel) else None
+        )
+        self._values = params_.initial(self.model)
+        self._publish(self._values)
+
+    # ---- life
+
+    async def load(self) -> None:
+        """Run the user's loading hooks, once."""
+        if not self.takes_bytes and importlib.util.find_spec("torch") is not None:
+            import torch  # noqa: F401  # takes seconds: better now than at the first frame that asks for a tensor
+        _openmp.leave_cores_free()
+        if self.instance is not None:
+            await ensure_loaded(self.instance, also=_marked(self.instance, "model_loader"))
+
+    async def stream_start(self, params: dict[str, Any]) -> None:
+        """A stream begins."""
+        await self._call("stream_start", params)
+
+    async def stream_stop(self) -> None:
+        """A stream ended: `on_stream_stop`, then the seed contract's `shutdown`; both are called even if one raises."""
+        try:
+            await self._call("stream_stop")
+        finally:
+            shutdown = getattr(self.instance, "shutdown", None)
+            if shutdown is not None:
+                await call(shutdown)
+
+    # ---- parameters
+
+    @property
+    def values(self) -> params_.Values:
+        """The current parameters."""
+        return self._values
+
+    async def set_params(self, values: params_.Values, changes: dict[str, Any]) -> None:
+        """Make `values` current and tell the user's `update_params`; if that raises, the old ones stay."""
+        old, self._values = self._values, values
+        self._publish(values)
+        try:
+            await self._call("param_updater", changes)
+        except BaseException:
+            self._values = old
+            self._publish(old)
+            raise
+
+    def _publish(self, values: params_.Values) -> None:
+        if self.instance is not None and (self.model is not None or hasattr(self.instance, "params")):
+            self.instance.params = values
+
+    # ---- frames
+
+    async def video(self, frame: VideoFrame) -> VideoFrame | None:
+        """The processed frame; None sends nothing. Raises what the user's code raises."""
+        if self.takes_bytes:
+            result = await call(self._video, frame.to_bytes())
+            if isinstance(result, bytes | bytearray | memoryview):
+                return _from_bytes(frame, result)
+        else:
+            result = await call(self._video, frame)
+        if isinstance(result, VideoFrame):
+            return result
+        if result is None:
+            return frame if self._passes_none else None
+        if result is VideoProcessingResult.WITHHELD:
+            return None
+        if isinstance(result, np.ndarray) or _is_tensor(result):
+            return frame.replace_tensor(result)
+        raise TypeError(
+            f"{self._video.__name__} returned {type(result).__name__}; "
+            + ("return bytes" if self.takes_bytes else "return a VideoFrame, e.g. frame.replace_tensor(tensor), or None")
+        )
+
+    async def audio(self, frame: AudioFrame) -> list[AudioFrame]:
+        """The frames to send for this one."""
+        if self._audio is None:
+            return [frame]
+        result = await call(self._audio, frame)
+        if result is None:
+            return [frame] if getattr(self._audio, MARK, None) == "audio" else []
+        if isinstance(result, AudioFrame):
+            return [result]
+        if isinstance(result, np.ndarray):
+            return [frame.replace_samples(result)]
+        frames = list(result)
+        if wrong := [type(item).__name__ for item in frames if not isinstance(item, AudioFrame)]:
+            raise TypeError(f"{self._audio.__name__} returned a list with {wrong[0]}; it takes AudioFrames only")
+        return frames
+
+    async def _call(self, kind: str, *args: Any) -> None:
+        hook = _hook(self.instance, kind)
+        if hook is not None:
+            await call(hook, *args)
+
+
+# ---- which hook is which
+
+
+def _hook(owner: Any, kind: str) -> Callable[..., Any] | None:
+    """The owner's hook of a kind: the marked one, else the first of the known names."""
+    if owner is None:
+        return None
+    marked = _marked(owner, kind)
+    if marked is not None:
+        return marked
+    for name in _HOOK_NAMES[kind]:
+        found = getattr(owner, name, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+    return None
+
+
+def _marked(owner: Any, kind: str) -> Callable[..., Any] | None:
+    cls = owner if inspect.isclass(owner) else type(owner)
+    for klass in cls.__mro__:  # through the classes' dicts: a property must not be evaluated for this
+        for name, value in vars(klass).items():
+            if getattr(value, MARK, None) == kind:
+                return getattr(owner, name)  # type: ignore[no-any-return]
+    return None
+
+
+def _positional(func: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        parameters = list(inspect.signature(func).parameters.values())
+    except (TypeError, ValueError):
+        return []
+    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _takes_one(func: Callable[..., Any]) -> bool:
+    parameters = _positional(func)
+    return bool(parameters) and all(p.default is not p.empty for p in parameters[1:])
+
+
+def _first_annotation(func: Callable[..., Any]) -> str:
+    """The name of the first parameter's annotation, also when it is a string; empty without one."""
+    for parameter in _positional(func):
+        if parameter.name in ("self", "cls"):
+            continue
+        note = parameter.annotation
+        if note is parameter.empty:
+            return ""
+        return str(note if isinstance(note, str) else getattr(note, "__name__", note)).rsplit(".", 1)[-1]
+    return ""
+
+
+def _takes_bytes(func: Callable[..., Any], is_function: bool) -> bool:
+    note = _first_annotation(func)
+    if note:
+        return note == "bytes"
+    return func.__name__ == "process" and not is_function and getattr(func, MARK, None) is None
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _from_bytes(frame: VideoFrame, data: bytes | bytearray | memoryview) -> VideoFrame:
+    expected = frame.height * frame.width * 3
+    if len(data) != expected:
+        raise ValueError(
+            f"process returned {len(data)} bytes; a {frame.width}x{frame.height} RGB24 frame has {expected}"
+        )
+    return frame.replace_array(np.frombuffer(data, np.uint8).reshape(frame.height, frame.width, 3))

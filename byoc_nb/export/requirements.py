@@ -1,0 +1,43 @@
+"""What a frozen processor needs installed, at the versions of the running kernel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+
+from byoc_nb.errors import ByocError
+
+RUNTIME = ("aiohttp", "av", "numpy", "pydantic")  # what byoc_nb itself needs
+_OURS = frozenset({"byoc_nb", "pytrickle"})  # the wheel that travels along serves both names
+
+
+class RequirementsError(ByocError, ValueError):
+    """Something that the processor imports can't be required from a package index."""
+
+
+def requirements(modules: Iterable[str], *, torch: bool) -> list[str]:
+    """`name==version` lines for these top-level modules and the runtime, sorted.
+
+    Raises RequirementsError for a module that no installed distribution holds, such as a file beside the notebook.
+    """
+    holders = metadata.packages_distributions()
+    needed = set(RUNTIME) | ({"torch"} if torch else set())
+    for module in modules:
+        if module in sys.stdlib_module_names or module in _OURS:
+            continue
+        if module not in holders:
+            raise RequirementsError(
+                f"import {module}: no installed package holds it", hint="move its code into the processor's cell"
+            )
+        needed.add(sorted(set(holders[module]))[0])
+    return sorted(f"{_canonical(name)}=={_public(metadata.version(name))}" for name in needed)
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _public(version: str) -> str:
+    """Without the local part: an index has `2.13.0`, not `2.13.0+cpu`."""
+    return version.split("+")[0]

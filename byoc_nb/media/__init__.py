@@ -1,0 +1,1 @@
+"""Bytes to frames and back: demux and decode, encode and mux."""

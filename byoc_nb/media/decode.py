@@ -1,0 +1,126 @@
+"""Bytes of an MPEG-TS stream to frames, unit by unit, without threads or sockets.
+
+A frame comes out of the `feed` call that brought the last byte of its access unit (plus reordering, where the stream
+has B-frames). Damage is decoded around: it costs the damaged frames, never the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+
+from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
+from byoc_nb.media.cover import Cover
+from byoc_nb.media.mpegts import Demuxer, StreamInfo, Unit
+
+CLOCK = 90_000  # ticks a second
+
+
+class FrameRateLimit:
+    """Which frames to keep so that at most `fps` a second remain, by presentation time."""
+
+    def __init__(self, fps: float) -> None:
+        self._interval = CLOCK / fps
+        self._due: float | None = None
+
+    def keeps(self, pts: int) -> bool:
+        due = self._due
+        if due is not None and due - 2 * self._interval < pts < due - 0.1 * self._interval:
+            return False
+        on_time = due is not None and abs(pts - due) <= self._interval
+        self._due = (due if on_time and due is not None else pts) + self._interval
+        return True
+
+
+class Decoder:
+    """Decodes the first video and the first audio stream of the programme.
+
+    `size` (width, height) scales every picture to cover that size and crops the middle; `max_framerate` in frames per
+    second drops frames by PTS. `on_drop(cause)` hears of every frame that this costs; causes: "damaged", "rate".
+    """
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] | None = None,
+        max_framerate: float | None = None,
+        on_drop: Callable[[str], None] = lambda cause: None,
+    ) -> None:
+        self._demuxer = Demuxer()
+        self._contexts: dict[StreamInfo, Any] = {}
+        self._cover = Cover(size) if size else None
+        self._on_drop = on_drop
+        self.max_framerate = max_framerate
+
+    @property
+    def max_framerate(self) -> float | None:
+        return self._max_framerate
+
+    @max_framerate.setter
+    def max_framerate(self, fps: float | None) -> None:
+        self._max_framerate = fps
+        self._limit = FrameRateLimit(fps) if fps else None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which of "video" and "audio" the programme has, as far as it is known."""
+        return frozenset(stream.kind for stream in self._demuxer.streams)
+
+    def feed(self, data: bytes) -> Iterator[VideoFrame | AudioFrame]:
+        """The frames that `data` completes, in decoding order of the streams."""
+        for unit in self._demuxer.feed(data):
+            yield from self._decode(unit)
+
+    def flush(self) -> Iterator[VideoFrame | AudioFrame]:
+        """What is left at the end of the stream."""
+        for unit in self._demuxer.flush():
+            yield from self._decode(unit)
+        for stream, context in self._contexts.items():
+            yield from self._frames(stream, context, None)
+
+    def _decode(self, unit: Unit) -> Iterator[VideoFrame | AudioFrame]:
+        first = next((s for s in self._demuxer.streams if s.kind == unit.stream.kind), unit.stream)
+        if unit.stream != first or unit.stream.kind not in ("video", "audio"):
+            return
+        context = self._contexts.get(unit.stream)
+        if context is None:
+            self._contexts = {s: c for s, c in self._contexts.items() if s.kind != unit.stream.kind}
+            context = self._contexts[unit.stream] = _open(unit.stream)
+        if context is None:
+            return
+        packet = av.Packet(unit.data)
+        packet.pts, packet.dts, packet.time_base = unit.pts, unit.dts, MPEG_TIME_BASE
+        yield from self._frames(unit.stream, context, packet)
+
+    def _frames(self, stream: StreamInfo, context: Any, packet: av.Packet | None) -> Iterator[VideoFrame | AudioFrame]:
+        if context is None:
+            return
+        try:
+            frames = context.decode(packet)
+        except av.FFmpegError:
+            self._on_drop("damaged")
+            return
+        for frame in frames:
+            if frame.pts is None:
+                self._on_drop("damaged")
+            elif stream.kind == "audio":
+                yield AudioFrame(frame, frame.pts, MPEG_TIME_BASE)
+            elif self._limit is None or self._limit.keeps(frame.pts):
+                yield VideoFrame(self._cover(frame) if self._cover else frame, frame.pts, MPEG_TIME_BASE)
+            else:
+                self._on_drop("rate")
+
+
+def _open(stream: StreamInfo) -> Any:
+    """A decoder for the stream, None when libavcodec has none for it."""
+    try:
+        context = av.CodecContext.create(stream.codec, "r")
+    except (av.FFmpegError, ValueError):
+        return None
+    context.thread_count = 1  # frame threads would add a frame of delay each
+    if stream.codec == "opus":
+        context.sample_rate = 48_000
+        context.layout = "mono" if stream.channels == 1 else "stereo"
+    return context

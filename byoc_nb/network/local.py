@@ -1,0 +1,99 @@
+"""A whole network on this machine: the container, an embedded trickle server and a source, on one port.
+
+It stands in for go-livepeer's orchestrator and gateway: creates the channels, starts the stream through the
+container's REST API as the orchestrator does, and publishes the source into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+
+from byoc_nb.errors import ByocError
+from byoc_nb.network.source import Source
+from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.server import StreamServer
+from byoc_nb.runtime.slot import ProcessorSlot
+from byoc_nb.trickle import TrickleError, TrickleServer
+
+logger = logging.getLogger(__name__)
+
+TRICKLE_PATH = "/trickle/"
+INPUT, OUTPUT = "input", "output"
+
+
+class StreamRefused(ByocError, RuntimeError):
+    """The container did not take the stream; the message is its answer."""
+
+
+class LocalNetwork:
+    """Belongs to one asyncio loop. `slot` holds the loaded processor and outlives it."""
+
+    def __init__(self, slot: ProcessorSlot, target: Any, *, host: str, port: int) -> None:
+        self.server = StreamServer(target, host=host, port=port, slot=slot)
+        self.trickle = TrickleServer(base_path=TRICKLE_PATH)
+        self.trickle.mount(self.server.app)
+        self.source: Source | None = None
+        self._publishing: asyncio.Task[None] | None = None
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where everything is: `rest`, `trickle`, and the two channels `input` and `output`."""
+        host = "127.0.0.1" if self.server.host in ("0.0.0.0", "::") else self.server.host
+        rest = f"http://{f'[{host}]' if ':' in host else host}:{self.server.port}"
+        trickle = rest + TRICKLE_PATH
+        return {"rest": rest, "trickle": trickle, "input": trickle + INPUT, "output": trickle + OUTPUT}
+
+    async def listen(self) -> None:
+        """Open the port; raises PortInUse."""
+        await self.server.start_server()
+
+    async def play(self, source: Source, *, policy: Policy = "live", params: dict[str, Any] | None = None) -> None:
+        """Start a stream fed by `source`, in place of a running one. Raises StreamRefused; the source is then closed."""
+        await self.halt()
+        self.server.policy = policy
+        for name in (INPUT, OUTPUT):
+            self.trickle.close(name)
+            self.trickle.create(name)
+        urls = self.urls
+        body = {
+            "gateway_request_id": "notebook",
+            "subscribe_url": urls["input"],
+            "publish_url": urls["output"],
+            "params": params,
+        }
+        async with aiohttp.ClientSession() as http, http.post(f"{urls['rest']}/stream/start", json=body) as answer:
+            if answer.status != 200:
+                await asyncio.to_thread(source.join, 1.0)
+                raise StreamRefused((await answer.json())["message"])
+        self.source = source
+        self._publishing = asyncio.create_task(self._publish(source, urls["input"]))
+
+    async def halt(self) -> None:
+        """End the stream and its source; the container stays, with the processor loaded."""
+        await self.server.stop_stream()
+        if self.source is not None:
+            self.source.stop()
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
+            self._publishing = None
+        if self.source is not None:
+            await asyncio.to_thread(self.source.join, 2.0)
+            self.source = None
+
+    async def close(self) -> None:
+        """End everything and free the port."""
+        await self.halt()
+        self.trickle.close_all()
+        await self.server.stop()
+
+    async def _publish(self, source: Source, url: str) -> None:
+        try:
+            await source.run(url)
+        except TrickleError as error:
+            if self.server.active:
+                logger.warning("the source stopped: %s", error.one_line())

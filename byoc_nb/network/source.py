@@ -1,0 +1,168 @@
+"""A source published as go-livepeer's gateway publishes an ingest: MPEG-TS segments over trickle, in real time.
+
+H.264 without B-frames and Opus at 48 kHz, a key frame and a new segment every two seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+from byoc_nb.errors import ByocError
+from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
+from byoc_nb.media.cover import Cover
+from byoc_nb.media.decode import FrameRateLimit
+from byoc_nb.media.encode import CLOCK, SegmentEncoder, ticks
+from byoc_nb.runtime.egress import TimedChunk, publish_segments
+from byoc_nb.runtime.threads import Closed, CrossQueue
+
+TEST_PATTERN = "testsrc"
+DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30
+QUALITY = 20  # CRF: the source should lose nothing that the eye sees
+LATE_SECONDS = 1.0  # a source this far behind the clock goes on from where it is instead of hurrying
+
+
+class SourceError(ByocError, OSError):
+    """The source can't be opened or holds no video."""
+
+
+class Source:
+    """A file, a URL that PyAV opens, or "testsrc" (a moving pattern with a tone), as a real-time publisher.
+
+    `size` (width, height) scales to cover and crops; `fps` limits the rate (and sets it for the test pattern);
+    `loop` starts again at the end, on one continuous clock. Raises SourceError at once when there is nothing to play.
+    """
+
+    def __init__(
+        self, spec: str, *, size: tuple[int, int] | None = None, fps: float | None = None, loop: bool = True
+    ) -> None:
+        self.spec, self._size, self._fps, self._loop = spec, size, fps, loop
+        self._container = self._open()
+        self.frames_sent = 0
+        self._chunks: CrossQueue[TimedChunk] = CrossQueue(4 << 20, weigh=lambda item: len(item[0].data))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._encode, name="byoc-source", daemon=True)
+
+    async def run(self, url: str) -> None:
+        """Publish to the channel until the end or `stop`; then delete the channel, which ends the stream.
+
+        Raises TrickleError when the channel is gone.
+        """
+        self._thread.start()
+        try:
+            await publish_segments(url, self._chunks)
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End soon; from any thread."""
+        self._stop.set()
+        self._chunks.close()
+
+    def join(self, timeout: float) -> None:
+        """Wait until the source's thread has ended, and close the file."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        self._container.close()
+
+    # ---- the source's thread
+
+    def _encode(self) -> None:
+        kinds = {stream.type for stream in self._container.streams}
+        encoder = SegmentEncoder(with_video=True, with_audio="audio" in kinds, crf=QUALITY)
+        try:
+            for frame in self._paced(self._frames()):
+                if isinstance(frame, VideoFrame):
+                    chunks = encoder.video(frame.to_av(), ticks(frame), frame.color)
+                    self.frames_sent += 1
+                else:
+                    chunks = encoder.audio(frame)
+                for chunk in chunks:
+                    self._chunks.put((chunk, time.monotonic()))
+            for chunk in encoder.flush():
+                self._chunks.put((chunk, time.monotonic()))
+        except (Closed, av.FFmpegError):
+            pass
+        self._chunks.close()
+
+    def _paced(self, frames: Iterator[VideoFrame | AudioFrame]) -> Iterator[VideoFrame | AudioFrame]:
+        """Each frame when its time has come."""
+        begin: float | None = None
+        for frame in frames:
+            if begin is None:
+                begin = time.monotonic() - frame.seconds
+            wait = begin + frame.seconds - time.monotonic()
+            if wait < -LATE_SECONDS:
+                begin -= wait
+            if self._stop.wait(max(0.0, wait)):
+                return
+            yield frame
+
+    def _frames(self) -> Iterator[VideoFrame | AudioFrame]:
+        """The frames of pass after pass on one clock that begins at 0."""
+        offset = 0
+        while True:
+            end = 0
+            for frame in self._one_pass(offset):
+                if isinstance(frame, VideoFrame):
+                    end = max(end, frame.timestamp)
+                yield frame
+            if not self._loop or end <= offset:
+                return
+            offset = end + self._interval
+            self._container.seek(0)
+
+    def _one_pass(self, offset: int) -> Iterator[VideoFrame | AudioFrame]:
+        container = self._container
+        video = container.streams.video[0]
+        audio = container.streams.audio[0] if container.streams.audio else None
+        rate = self._fps or float(video.average_rate or DEFAULT_FPS)
+        self._interval = round(CLOCK / rate)
+        limit = FrameRateLimit(self._fps) if self._fps else None
+        cover = Cover(self._size) if self._size else None
+        start: int | None = None
+        for packet in container.demux(*(stream for stream in (video, audio) if stream)):
+            try:
+                frames: list[Any] = packet.decode()
+            except av.FFmpegError:
+                continue  # a damaged packet costs its frames
+            for frame in frames:
+                if frame.pts is None or frame.time_base is None:
+                    continue
+                pts = round(frame.pts * frame.time_base * CLOCK)
+                start = pts if start is None else start
+                pts += offset - start
+                if isinstance(frame, av.AudioFrame):
+                    yield AudioFrame(frame, pts, MPEG_TIME_BASE)
+                elif limit is None or limit.keeps(pts):
+                    picture = cover(frame) if cover else frame
+                    yield VideoFrame(picture, pts, MPEG_TIME_BASE)
+
+    def _open(self) -> Any:
+        if self.spec == TEST_PATTERN:
+            (width, height), fps = self._size or DEFAULT_SIZE, self._fps or DEFAULT_FPS
+            graph = f"testsrc2=size={width}x{height}:rate={fps}[out0];sine=frequency=440:sample_rate=48000[out1]"
+            return av.open(graph, format="lavfi")
+        if "://" not in self.spec:
+            path = Path(self.spec).expanduser()
+            if not path.exists():
+                raise SourceError(f"no such file: {self.spec}", hint="give a path from the notebook's folder, or testsrc")
+            if path.is_dir():
+                raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")
+        try:
+            container = av.open(self.spec if "://" in self.spec else str(path), timeout=(10.0, 10.0))
+        except PermissionError:
+            raise SourceError(f"{self.spec} can't be read: permission denied") from None
+        except av.InvalidDataError:
+            raise SourceError(f"{self.spec} isn't a video file that can be read") from None
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(f"{self.spec} can't be opened: {getattr(error, 'strerror', None) or error}") from None
+        if not container.streams.video:
+            container.close()
+            raise SourceError(f"{self.spec} holds no video")
+        return container

@@ -1,0 +1,1 @@
+"""The notebook: magics over a workbench. The only room that imports IPython."""

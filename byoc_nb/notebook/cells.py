@@ -1,0 +1,108 @@
+"""A notebook cell that holds a processor: its text, and which of its definitions is the processor."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from byoc_nb.dialects import NEEDED, is_processor
+from byoc_nb.errors import ByocError
+from byoc_nb.processor import FrameProcessor
+
+FIRST_LINE = "# %%byoc\n"  # in place of the magic's line, so that line numbers are those that the user sees
+
+
+class CellError(ByocError, ValueError):
+    """The cell can't be used as a processor's."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as it was run: `text` without the magic's line, the processor's name and the object itself."""
+
+    text: str
+    name: str
+    target: Any
+
+
+def runnable(text: str) -> str:
+    """The cell's text as it is to be run: the magic's line as a comment, `if __name__ == "__main__":` left out.
+
+    That block starts a program's own server, for which `%byoc serve` stands here. A text with syntax errors or with
+    IPython's own syntax in it is left as it is.
+    """
+    text = FIRST_LINE + text
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return text
+    lines = text.splitlines(keepends=True)
+    for node in tree.body:
+        if is_main_guard(node):
+            for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                lines[number - 1] = "\n"
+    return "".join(lines)
+
+
+def is_main_guard(node: ast.stmt) -> bool:
+    """Whether the statement is `if __name__ == "__main__":`."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.left, ast.Name)
+        and node.test.left.id == "__name__"
+    )
+
+
+def find_processor(code: str, namespace: Mapping[str, Any], wanted: str = "") -> tuple[str, Any]:
+    """The processor among the definitions of `code`, Python source that was run in `namespace`: (name, object).
+
+    Subclasses of FrameProcessor go before other classes, those before functions; a class that another candidate
+    derives from is a base, not a candidate. Raises CellError when there is none or more than one, unless `wanted`
+    names one.
+    """
+    defined = {name: namespace[name] for name in _definitions(ast.parse(code)) if name in namespace}
+    if wanted:
+        if wanted in defined and is_processor(defined[wanted]):
+            return wanted, defined[wanted]
+        what = "can't take frames" if wanted in defined else "is not defined in this cell"
+        raise CellError(f"{wanted} {what}", hint=f"a processor has {NEEDED}" if wanted in defined else "")
+    candidates = {name: target for name, target in defined.items() if is_processor(target)}
+    for preferred in (_is_frame_processor, lambda target: isinstance(target, type)):
+        if any(preferred(target) for target in candidates.values()):
+            candidates = {name: target for name, target in candidates.items() if preferred(target)}
+            break
+    leaves = {
+        name: target
+        for name, target in candidates.items()
+        if not any(_derives(other, target) for other in candidates.values())
+    }
+    if not leaves:
+        raise CellError("this cell holds no processor", hint=f"a class needs {NEEDED}")
+    if len(leaves) > 1:
+        names = list(leaves)
+        raise CellError(
+            f"this cell holds {len(names)} processors, {' and '.join(names)}", hint=f"choose: %%byoc --name {names[0]}"
+        )
+    return next(iter(leaves.items()))
+
+
+def _definitions(tree: ast.Module) -> Iterator[str]:
+    """Names of classes and functions at the top level, also under `if`, `try` and `with`."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _is_frame_processor(target: Any) -> bool:
+    return isinstance(target, type) and issubclass(target, FrameProcessor)
+
+
+def _derives(other: Any, base: Any) -> bool:
+    return other is not base and isinstance(other, type) and isinstance(base, type) and issubclass(other, base)

@@ -1,0 +1,134 @@
+"""The `%byoc` and `%%byoc` magics: a command line over the workbench. Only here is anything printed."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import Image
+
+from byoc_nb.errors import ByocError
+from byoc_nb.notebook import parser as parser_
+from byoc_nb.notebook.cells import Cell, CellError, find_processor, runnable
+from byoc_nb.notebook.workbench import Workbench
+
+_LINE, COMMANDS = parser_.build()
+_CELL = parser_.cell_parser()
+
+SUMMARY = """BYOC: develop a live-video processor in a cell, freeze it into a container.
+
+    %%byoc                       run this cell; its processor goes live between two frames
+    %byoc serve --source FILE    stream a video (or testsrc) through it
+    %byoc params strength=0.8    change its parameters while it runs
+    %byoc status                 frames, rates, latency, errors
+    %byoc preview                the newest picture before and after
+    %byoc record out.mp4         read the processed stream back into a file
+    %byoc stop                   end the stream; cell and parameters are kept
+    %byoc export DIR             write processor.py, Dockerfile and all that they need
+
+`%byoc COMMAND --help` tells the options of a command.
+"""
+
+
+@magics_class
+class ByocMagics(Magics):
+    """One workbench and its two magics."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)  # type: ignore[no-untyped-call]
+        self.workbench = Workbench()
+
+    @no_var_expand
+    @line_cell_magic
+    def byoc(self, line: str, cell: str | None = None) -> Any:
+        try:
+            return self._line(line) if cell is None else self._cell(line, cell)
+        except ByocError as error:
+            raise UsageError(error.one_line()) from None
+
+    # ---- %%byoc
+
+    def _cell(self, line: str, cell: str) -> Any:
+        arguments = parser_.parse(_CELL, line)
+        if isinstance(arguments, str):
+            return print(arguments)  # noqa: T201
+        text = runnable(cell)
+        code = self.shell.transform_cell(text)
+        if _awaits(code):
+            raise CellError("the cell awaits at its top level", hint="move that into load_model")
+        result = self.shell.run_cell(text, store_history=False)
+        if not result.success:  # IPython has shown the error, with the cell's lines
+            error = result.error_before_exec or result.error_in_exec
+            serving = self.workbench.serving and self.workbench.cell
+            keeps = f"; {serving.name} goes on serving" if serving else ""
+            raise CellError(f"the cell raised {type(error).__name__}{keeps}")
+        name, target = find_processor(code, self.shell.user_ns, arguments.name)
+        reload = self.workbench.use(Cell(cell, name, target))
+        if reload is None:
+            print(f"{name} is ready · %byoc serve streams video through it")  # noqa: T201
+        return reload
+
+    # ---- %byoc
+
+    def _line(self, line: str) -> Any:
+        if not line.strip():
+            return print(SUMMARY)  # noqa: T201
+        arguments = parser_.parse(_LINE, line)
+        if isinstance(arguments, str):
+            return print(arguments)  # noqa: T201
+        options = vars(arguments)
+        return getattr(self, f"_{options.pop('command')}")(**options)
+
+    def _serve(self, **options: Any) -> None:
+        print(self.workbench.serve(**options))  # noqa: T201
+
+    def _status(self) -> Any:
+        return self.workbench.status()
+
+    def _params(self, assignments: list[str]) -> Any:
+        return self.workbench.params(dict(map(_assignment, assignments)))
+
+    def _preview(self) -> Any:
+        return Image(data=self.workbench.preview(), format="jpeg")
+
+    def _record(self, path: str, seconds: float, channel: str, background: bool) -> Any:
+        return self.workbench.record(path, seconds, channel=channel, background=background)
+
+    def _stop(self) -> None:
+        stopped = self.workbench.stop()
+        print("stopped · %byoc serve starts again" if stopped else "nothing was running")  # noqa: T201
+
+    def _export(self, directory: str, **options: Any) -> Any:
+        return self.workbench.export(Path(directory), self.shell.user_ns, **options)
+
+
+ByocMagics.byoc.__doc__ = SUMMARY + "".join(
+    f"\n{'-' * 100}\n{command.format_help()}" for command in (_CELL, *COMMANDS.values())
+)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageError(f"%byoc params: {text!r} isn't NAME=VALUE, such as strength=0.8")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, {"True": True, "False": False, "None": None}.get(value, value)
+
+
+def _awaits(code: str) -> bool:
+    """Whether the code awaits outside of functions."""
+    try:
+        compile(code, "<cell>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        try:
+            compile(code, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        except SyntaxError:
+            return False  # an ordinary syntax error, which IPython shows when it runs the cell
+        return "await" in str(error) or "async" in str(error) or "outside" in str(error)
+    return False

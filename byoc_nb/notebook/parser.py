@@ -1,0 +1,116 @@
+"""The command line of the `%byoc` magic."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any, NoReturn
+
+from IPython.core.error import UsageError
+
+DEFAULT_PORT = 8000  # the port that BYOC containers serve on
+
+
+class _Help(Exception):
+    """Help was asked for; the text is the argument."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line and whose help doesn't end the kernel."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message} · {self.prog} --help shows how")
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        raise _Help(self.format_help())
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()) or not (2 <= int(width) <= 8192 and 2 <= int(height) <= 8192):
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a size such as 1280x720")
+    return int(width), int(height)
+
+
+def _between(low: float, high: float, kind: type[int] | type[float], what: str) -> Any:
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(-1)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} isn't {what}")
+        return value
+
+    return convert
+
+
+_port = _between(0, 65535, int, "a port (0 to 65535)")
+_fps = _between(1, 240, float, "a frame rate (1 to 240)")
+_seconds = _between(0.1, 3600, float, "a number of seconds (0.1 to 3600)")
+
+
+def build() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of the line magic, and that of each of its commands by name."""
+    parser = _Parser(prog="%byoc", description="Serve, drive and export the processor of a %%byoc cell.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    by_name: dict[str, _Parser] = {}
+
+    def command(name: str, text: str) -> _Parser:
+        by_name[name] = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        return by_name[name]
+
+    serve = command("serve", "stream a source through the processor, live")
+    serve.add_argument("--source", default="testsrc", help="a video file, a URL that PyAV opens, or testsrc")
+    serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the server; 0 takes a free one (8000)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--size", type=_size, metavar="WxH", help="scale the source to this size")
+    serve.add_argument("--fps", type=_fps, help="limit the source's frame rate")
+    serve.add_argument("--loop", action=argparse.BooleanOptionalAction, default=True, help="start again at its end")
+    serve.add_argument(
+        "--policy",
+        choices=("live", "lossless"),
+        default="live",
+        help="a processor that is too slow: live drops the oldest waiting frame, lossless waits (live)",
+    )
+
+    command("status", "show what runs and how; returns a mapping")
+
+    params = command("params", "set parameters, or show them; returns them all")
+    params.add_argument("assignments", nargs="*", metavar="NAME=VALUE", help="a JSON value or plain text")
+
+    command("preview", "show the newest input and output picture side by side")
+
+    record = command("record", "record the processed stream into a file")
+    record.add_argument("path", help="the file; its ending decides the type: .mp4, .mkv, .ts")
+    record.add_argument("--seconds", type=_seconds, default=5.0, help="how long (5)")
+    record.add_argument("--channel", choices=("output", "input"), default="output", help="which stream (output)")
+    record.add_argument("--background", action="store_true", help="return at once; .wait() gives the result")
+
+    command("stop", "end the stream and the server; the cell and the parameters are kept")
+
+    export = command("export", "freeze the processor into a container folder")
+    export.add_argument("directory", help="the folder to write")
+    export.add_argument("--name", default="", help="the capability's name (from the class's name)")
+    export.add_argument("--cpu", action="store_true", help="an image without CUDA")
+    export.add_argument("--force", action="store_true", help="overwrite files that were edited by hand")
+    return parser, by_name
+
+
+def cell_parser() -> _Parser:
+    """The parser of the cell magic's line."""
+    parser = _Parser(prog="%%byoc", description="Run the cell and serve the processor that it defines.")
+    parser.add_argument("--name", default="", help="which class or function, if the cell has several candidates")
+    return parser
+
+
+def parse(parser: _Parser, line: str) -> argparse.Namespace | str:
+    """The arguments of a magic's line, or the help text that it asked for; raises UsageError in one line."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{parser.prog}: {error} in: {line}") from None
+    try:
+        return parser.parse_args(words)
+    except _Help as asked:
+        return str(asked)

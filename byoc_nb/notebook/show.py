@@ -1,0 +1,68 @@
+"""How things look in a notebook: the status as a table, two pictures side by side."""
+
+from __future__ import annotations
+
+import html
+import io
+from typing import Any
+
+from byoc_nb.frames import VideoFrame
+
+PREVIEW_WIDTH = 640  # pixels of each picture; the still goes into the notebook file
+_GAP = 8
+
+
+class Status(dict[str, Any]):
+    """The status as a mapping; shown as a small table."""
+
+    def _rows(self) -> list[tuple[str, str]]:
+        drops = ", ".join(f"{cause} {count}" for cause, count in self["drops"].items())
+        latency = "–" if self["latency_ms_p50"] is None else f"{self['latency_ms_p50']} / {self['latency_ms_p99']} ms"
+        rows = [
+            ("state", str(self["state"])),
+            ("processor", str(self["processor"] or "–")),
+            ("params", ", ".join(f"{name} = {value!r}" for name, value in self["params"].items()) or "–"),
+            ("frames in / out", f"{self['frames_in']} / {self['frames_out']}"),
+            ("dropped", f"{self['frames_dropped']}" + (f" ({drops})" if drops else "")),
+            ("fps in / out", f"{self['fps_in']:.1f} / {self['fps_out']:.1f}"),
+            ("latency p50 / p99", latency),
+            ("reloads", str(self["reloads"])),
+            ("errors", f"{self['errors']}" + (f" · last: {self['last_error']}" if self["last_error"] else "")),
+        ]
+        return rows + [(name, url) for name, url in self["urls"].items() if url]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<18} {value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
+            for name, value in self._rows()
+        )
+        return f"<table>{rows}</table>"
+
+
+def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:
+    """JPEG bytes of two pictures at equal height, labelled with what they are and when they were."""
+    from PIL import Image, ImageDraw
+
+    pictures = []
+    for frame in (before, after):
+        picture = Image.fromarray(frame.array)
+        picture.thumbnail((PREVIEW_WIDTH, 10 * PREVIEW_WIDTH))
+        pictures.append(picture)
+    label = 18
+    canvas = Image.new(
+        "RGB",
+        (sum(p.width for p in pictures) + _GAP, max(p.height for p in pictures) + label),
+        "white",
+    )
+    draw, left = ImageDraw.Draw(canvas), 0
+    for picture, frame, name in zip(pictures, (before, after), ("input", "output"), strict=True):
+        draw.text((left + 2, 2), f"{name} {frame.width}x{frame.height} at {frame.seconds:.2f} s", fill="black")
+        canvas.paste(picture, (left, label))
+        left += picture.width + _GAP
+    buffer = io.BytesIO()
+    canvas.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

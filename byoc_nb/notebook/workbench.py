@@ -1,0 +1,287 @@
+"""The workbench: everything that the magics do, as methods of one object.
+
+Its methods belong to the notebook's thread; the work happens on threads of its own, so that a cell that blocks the
+kernel costs the stream nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from byoc_nb import params as params_
+from byoc_nb.errors import ByocError
+from byoc_nb.network.local import LocalNetwork
+from byoc_nb.network.record import Recording, record
+from byoc_nb.network.source import Source
+from byoc_nb.notebook.cells import Cell
+from byoc_nb.notebook.show import Status, side_by_side
+from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.slot import ProcessorSlot, Reload
+from byoc_nb.runtime.stats import describe
+from byoc_nb.runtime.threads import LoopThread
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 15.0
+
+
+class WorkbenchError(ByocError, RuntimeError):
+    """What was asked for can't be done now; the hint names the command that comes first."""
+
+
+class LoadError(ByocError, RuntimeError):
+    """The processor could not be built or loaded; `__cause__` is what the user's code raised."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `serve` was called with."""
+
+    source: str = "testsrc"
+    port: int = 8000
+    host: str = "127.0.0.1"
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    loop: bool = True
+    policy: Policy = "live"
+
+
+class PendingRecording:
+    """A recording that goes on in the background."""
+
+    def __init__(self, future: Future[Recording], path: Path) -> None:
+        self._future, self.path = future, path
+
+    def wait(self, timeout: float | None = None) -> Recording:
+        """Wait until it is complete; raises RecordError, or TimeoutError after `timeout` seconds."""
+        return self._future.result(timeout)
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def __repr__(self) -> str:
+        return str(self._future.result()) if self.done else f"recording {self.path} …"
+
+
+class Workbench:
+    """Holds the notebook's processor cell and, while it serves, the local network around it."""
+
+    def __init__(self) -> None:
+        self.cell: Cell | None = None
+        self.options: ServeOptions | None = None
+        self._io: LoopThread | None = None
+        self._slot: ProcessorSlot | None = None
+        self._network: LocalNetwork | None = None
+        self._params: dict[str, Any] = {}  # kept while nothing serves
+
+    # ---- the processor
+
+    def use(self, cell: Cell) -> Reload | None:
+        """Make the cell's processor the current one; swaps it in when a server runs, between two frames.
+
+        Raises LoadError, and then the old one goes on serving.
+        """
+        reload = None
+        if self._slot is not None:
+            old = self.cell.name if self.cell else "the old processor"
+            try:
+                reload = self._slot.replace(cell.target)
+            except Exception as error:
+                raise LoadError(
+                    f"{cell.name} could not be loaded, {old} goes on: {describe(error)}",
+                    hint="mend the cell and run it again",
+                ) from error
+        self.cell = cell
+        return reload
+
+    # ---- serving
+
+    @property
+    def serving(self) -> bool:
+        """Whether the server is up."""
+        return self._network is not None
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """`rest`, `trickle`, `input`, `output`; empty while nothing serves."""
+        return self._network.urls if self._network else {}
+
+    def serve(
+        self,
+        source: str = "testsrc",
+        *,
+        port: int = 8000,
+        host: str = "127.0.0.1",
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        loop: bool = True,
+        policy: Policy = "live",
+    ) -> str:
+        """Serve the current processor and stream `source` through it; returns a line that says what was done.
+
+        The same arguments again reuse what runs; others change it, with the processor still loaded. Whatever raises
+        (SourceError, PortInUse, LoadError, StreamRefused) leaves what was running as it was.
+        """
+        options = ServeOptions(source, port, host, size, fps, loop, policy)
+        if self.cell is None:
+            raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
+        if self._network is not None and options == self.options and self._network.server.active:
+            return f"already serving {self.cell.name} at {self.urls['rest']} · source {source} · %byoc stop ends it"
+        video = Source(source, size=size, fps=fps, loop=loop)  # raises before anything is touched
+        try:
+            network = self._listen(options)
+        except BaseException:
+            video.join(1.0)
+            raise
+        assert self._io is not None
+        self.options = options
+        self._io.run(network.play(video, policy=policy))
+        urls = network.urls
+        return f"serving {self.cell.name} at {urls['rest']} · source {source} · input {urls['input']} · output {urls['output']}"
+
+    def _listen(self, options: ServeOptions) -> LocalNetwork:
+        """The network on the wanted host and port: the running one, or a new one with the same loaded processor."""
+        assert self.cell is not None
+        old, before = self._network, self.options
+        if old is not None and before and (before.host, before.port) == (options.host, options.port):
+            return old
+        io = self._io = self._io or LoopThread("byoc-io")
+        try:
+            network = io.run(self._open(self.cell, options.host, options.port))
+            if old is not None:
+                io.run(old.close(), CLOSE_SECONDS)
+        except BaseException:
+            if old is None:
+                self._io = None
+                io.stop()
+            raise
+        self._network = network
+        return network
+
+    async def _open(self, cell: Cell, host: str, port: int) -> LocalNetwork:
+        slot = self._slot or ProcessorSlot()
+        network = LocalNetwork(slot, cell.target, host=host, port=port)
+        await network.listen()
+        if self._slot is None:
+            try:
+                await slot.load(cell.target)
+                await self._restore_params(slot)
+            except Exception as error:
+                await network.close()
+                slot.close()
+                hint = "mend the cell, run it again, then %byoc serve"
+                raise LoadError(f"{cell.name} could not be loaded: {describe(error)}", hint=hint) from error
+            self._slot = slot
+        return network
+
+    async def _restore_params(self, slot: ProcessorSlot) -> None:
+        """The parameters that were set before a stop, as far as they still fit."""
+        if self._params and slot.current is not None:
+            values, _ = params_.carry_over(slot.current.processor.model, self._params)
+            slot.apply(params_.as_dict(values), ignore_unknown=True)
+
+    def stop(self) -> bool:
+        """End the stream, the server and every thread; the cell and the parameters are kept. False if nothing ran."""
+        io, network, slot = self._io, self._network, self._slot
+        if io is None:
+            return False
+        if slot is not None and slot.current is not None:
+            self._params = params_.as_dict(slot.current.processor.values)
+        self._io = self._network = self._slot = None
+        try:
+            if network is not None:
+                io.run(network.close(), CLOSE_SECONDS)
+        finally:
+            if slot is not None:
+                slot.close()
+            io.stop()
+        return True
+
+    # ---- parameters
+
+    def params(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Change parameters and return all of them. Raises ParamsError (nothing is changed) or WorkbenchError."""
+        if self._slot is None or self._network is None or self._io is None:
+            raise WorkbenchError("nothing is running whose parameters could be set", hint="%byoc serve")
+        if changes:
+            if self._network.server.active:
+                self._io.run(self._network.server.update_params(changes))
+            else:
+                self._slot.apply(changes).result()
+        current = self._slot.current
+        return params_.as_dict(current.processor.values) if current else {}
+
+    # ---- looking
+
+    def status(self) -> Status:
+        """What runs and how; a mapping that a notebook shows as a small table."""
+        network, slot = self._network, self._slot
+        figures: dict[str, Any] = {
+            "state": "stopped",
+            "processor": self.cell.name if self.cell else None,
+            "frames_in": 0,
+            "frames_out": 0,
+            "frames_dropped": 0,
+            "drops": {},
+            "fps_in": 0.0,
+            "fps_out": 0.0,
+            "latency_ms_p50": None,
+            "latency_ms_p99": None,
+            "reloads": slot.reloads if slot else 0,
+            "errors": 0,
+            "last_error": None,
+            "params": dict(self._params),
+            "urls": {"rest": None, "trickle": None, "input": None, "output": None},
+        }
+        if network is not None and slot is not None and slot.current is not None:
+            figures["state"] = "running" if network.server.active else "ended"
+            figures["params"] = params_.as_dict(slot.current.processor.values)
+            figures["urls"] = network.urls
+            if network.server.session is not None:
+                figures |= network.server.session.stats.snapshot()
+                if network.server.session.ended:
+                    figures["state"] = f"ended: {network.server.session.reason}"
+        return Status(figures)
+
+    def preview(self, timeout: float = 10.0) -> bytes:
+        """The next input picture and what became of it, side by side, as JPEG bytes.
+
+        Waits up to `timeout` seconds for it, then takes the last one; raises WorkbenchError if there never was one.
+        """
+        session = self._network.server.session if self._network else None
+        if session is None:
+            raise WorkbenchError("no frame has come through yet", hint="%byoc serve starts a stream")
+        before, deadline, pause = session.pipeline.newest, time.monotonic() + timeout, threading.Event()
+        while session.pipeline.newest is before and not session.ended and time.monotonic() < deadline:
+            pause.wait(0.01)
+        newest = session.pipeline.newest
+        if newest is None:
+            raise WorkbenchError(f"no frame came through in {timeout:.0f} s", hint="%byoc status tells what is known")
+        return side_by_side(*newest)
+
+    def record(
+        self, path: str | Path, seconds: float = 5.0, *, channel: str = "output", background: bool = False
+    ) -> Recording | PendingRecording:
+        """Record `seconds` of the processed stream (or of `channel="input"`) through trickle into a file.
+
+        With `background`, returns at once; `.wait()` gives the result. Raises RecordError or WorkbenchError.
+        """
+        if self._io is None or self._network is None:
+            raise WorkbenchError("nothing is running that could be recorded", hint="%byoc serve")
+        future = self._io.submit(record(self.urls[channel], Path(path), seconds))
+        pending = PendingRecording(future, Path(path))
+        if background:
+            return pending
+        try:
+            return pending.wait()
+        except BaseException:  # an interrupted cell must not go on recording
+            future.cancel()
+            raise

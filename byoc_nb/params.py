@@ -1,0 +1,101 @@
+"""Declared parameters of a processor: validation, JSON schema, load-time against run-time.
+
+A processor declares them as a pydantic v2 model named `Params`; the current values are then an instance of that model.
+A processor without `Params` has a plain dict of whatever was sent. Values only ever change as a whole: a set of
+changes either validates and gives new values, or raises `ParamsError` and nothing changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from byoc_nb.errors import ByocError
+
+Values = BaseModel | dict[str, Any]
+
+# Keys of a stream's `params` that belong to the stream, not to the processor (go-livepeer's clients send them mixed).
+STREAM_KEYS = frozenset({"width", "height", "max_framerate", "detect_out_resolution", "show_loading"})
+
+
+class ParamsError(ByocError, ValueError):
+    """Parameter values that the processor's `Params` refuses.
+
+    `errors` maps the field's name to what is wrong with its value; the old values stay in force.
+    """
+
+    def __init__(self, errors: Mapping[str, str], *, hint: str = "") -> None:
+        self.errors = dict(errors)
+        super().__init__("; ".join(f"{field}: {text}" for field, text in self.errors.items()), hint=hint)
+
+
+def initial(model: type[BaseModel] | None) -> Values:
+    """The values that a processor starts with: every default of `model`, or an empty dict without a model.
+
+    Raises `ParamsError` when a field has no default: a stream must be able to start without any parameter.
+    """
+    if model is None:
+        return {}
+    try:
+        return model()
+    except ValidationError as error:
+        raise ParamsError(_fields(error), hint="give every field of Params a valid default") from None
+
+
+def merge(current: Values, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> Values:
+    """New values: `current` with `changes` applied and validated. `current` itself is never touched.
+
+    An unknown name raises, with the nearest known one as the hint, unless `ignore_unknown`.
+    """
+    if not isinstance(current, BaseModel):
+        return {**current, **changes}
+    model = type(current)
+    known = model.model_fields
+    unknown = [name for name in changes if name not in known and name not in STREAM_KEYS]
+    if unknown and not ignore_unknown and model.model_config.get("extra") != "allow":
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}"
+        raise ParamsError({name: "no such parameter" for name in unknown}, hint=hint)
+    try:
+        return model.model_validate({**dict(current), **changes}, by_alias=False, by_name=True)
+    except ValidationError as error:
+        raise ParamsError(_fields(error)) from None
+
+
+def carry_over(model: type[BaseModel] | None, values: Mapping[str, Any]) -> tuple[Values, dict[str, str]]:
+    """The values of an old processor under the `Params` of a new one.
+
+    Returns the new values and, for each old value that could not be kept, its name and the reason.
+    """
+    result = initial(model)
+    if model is None:
+        return dict(values), {}
+    dropped: dict[str, str] = {}
+    for name, value in values.items():
+        if name not in model.model_fields:
+            if name not in STREAM_KEYS:
+                dropped[name] = "no longer declared"
+            continue
+        try:
+            result = merge(result, {name: value})
+        except ParamsError as error:
+            dropped[name] = error.errors.get(name, str(error))
+    return result, dropped
+
+
+def as_dict(values: Values) -> dict[str, Any]:
+    """The values as JSON-able data, by name."""
+    return values.model_dump(mode="json") if isinstance(values, BaseModel) else dict(values)
+
+
+def _fields(error: ValidationError) -> dict[str, str]:
+    """What pydantic found, one plain sentence a field, the refused value included."""
+    found: dict[str, str] = {}
+    for item in error.errors(include_url=False):
+        name = ".".join(str(part) for part in item["loc"]) or "params"
+        given = "" if item["type"] == "missing" else f", got {item['input']!r:.80}"
+        found[name] = item["msg"].replace("Input should", "should") + given
+    return found

@@ -1,0 +1,80 @@
+"""`import pytrickle` where pytrickle is not installed: the same names, served by byoc_nb.
+
+So that a program from Livepeer's documentation runs unchanged. Where pytrickle is installed, it wins. The wheel holds
+this file a second time, as the top-level module `byoc_nb_pytrickle`, which a `.pth` file loads when Python starts: it
+must import nothing but the standard library, and byoc_nb only when pytrickle is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+_MODULES = {
+    "pytrickle": "byoc_nb",
+    "pytrickle.decorators": "byoc_nb.decorators",
+    "pytrickle.frame_processor": "byoc_nb.processor",
+    "pytrickle.frames": "byoc_nb.frames",
+    "pytrickle.server": "byoc_nb.runtime.server",
+}
+
+
+class PytrickleFinder:
+    """Stands before the path finder, which would load a second copy of byoc_nb's modules under the other name."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in _MODULES:
+            return None
+        if name == "pytrickle":
+            if PathFinder.find_spec(name) is not None:
+                return None
+        elif not isinstance(sys.modules.get("pytrickle"), _Package):
+            return None
+        return ModuleSpec(name, self, is_package=name == "pytrickle")
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Package(spec.name) if spec.name == "pytrickle" else _Names(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__all__"] = getattr(importlib.import_module(_MODULES[module.__name__]), "__all__", [])
+
+
+class _Names(ModuleType):
+    """A module whose names are those of the module of byoc_nb that stands in for it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return getattr(importlib.import_module(_MODULES[self.__name__]), name)
+        except AttributeError:
+            raise AttributeError(
+                f"byoc_nb has no stand-in for {self.__name__}.{name}; pip install pytrickle gives the original"
+            ) from None
+
+
+class _Package(_Names):
+    """`pytrickle` itself."""
+
+
+def install() -> None:
+    """Make `import pytrickle` resolve to byoc_nb where pytrickle itself is missing; once is enough."""
+    if not _installed():
+        sys.meta_path.insert(0, PytrickleFinder())  # type: ignore[arg-type]  # a finder by duck type
+
+
+def uninstall() -> None:
+    """Undo `install`."""
+    for finder in _installed():
+        sys.meta_path.remove(finder)
+    for name in _MODULES:
+        if type(sys.modules.get(name)).__name__ in ("_Names", "_Package"):
+            del sys.modules[name]
+
+
+def _installed() -> list[Any]:
+    """By name, because the module may be loaded twice."""
+    return [finder for finder in sys.meta_path if type(finder).__name__ == PytrickleFinder.__name__]

@@ -1,0 +1,1 @@
+"""The container: one process that serves one processor."""

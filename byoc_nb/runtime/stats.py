@@ -1,0 +1,131 @@
+"""What a stream counts and measures: frames in, out and dropped, rates, latency, errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+RATE_WINDOW_SECONDS = 2.0  # long enough for a steady figure, short enough to follow a change
+LATENCY_SAMPLES = 600  # 20 s at 30 fps
+DISTINCT_ERRORS = 100  # errors whose text differs from frame to frame must not grow the table or flood the log
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+
+
+class Rate:
+    """Events per second over the last two seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def tick(self, now: float) -> None:
+        self._times.append(now)
+        self._forget(now)
+
+    def value(self, now: float) -> float:
+        self._forget(now)
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / (max(self._times[-1], now - 0.5) - self._times[0])
+
+    def _forget(self, now: float) -> None:
+        while self._times and self._times[0] < now - RATE_WINDOW_SECONDS:
+            self._times.popleft()
+
+
+class StreamStats:
+    """Counters of one stream; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.started = time.time()
+        self.frames_in = 0
+        self.frames_out = 0
+        self.audio_in = 0
+        self.audio_out = 0
+        self.dropped: Counter[str] = Counter()  # by cause
+        self.errors: dict[str, int] = {}  # one line of a distinct error -> how often
+        self.error_count = 0
+        self.last_error: str | None = None
+        self.last_error_time = 0.0
+        self.last_input_time = 0.0
+        self.last_output_time = 0.0
+        self._rate_in, self._rate_out = Rate(), Rate()
+        self._latency: deque[float] = deque(maxlen=LATENCY_SAMPLES)
+
+    def frame_in(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self.frames_in += 1
+            self.last_input_time = time.time()
+            self._rate_in.tick(now)
+
+    def frame_out(self, latency: float | None) -> None:
+        """A frame's bytes left; `latency` in seconds since its last input byte came in."""
+        now = time.monotonic()
+        with self._lock:
+            self.frames_out += 1
+            self.last_output_time = time.time()
+            self._rate_out.tick(now)
+            if latency is not None:
+                self._latency.append(latency)
+
+    def drop(self, cause: str, count: int = 1) -> None:
+        with self._lock:
+            self.dropped[cause] += count
+
+    def error(self, what: str, error: BaseException) -> None:
+        """Count an error; the first of its kind is logged with its traceback, later ones only counted."""
+        line = f"{what}: {describe(error)}"
+        with self._lock:
+            self.error_count += 1
+            new = line not in self.errors and len(self.errors) < DISTINCT_ERRORS
+            if new or line in self.errors:
+                self.errors[line] = self.errors.get(line, 0) + 1
+            self.last_error, self.last_error_time = line, time.time()
+        if new:
+            logger.warning("%s", line, exc_info=error)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The figures as JSON-able data; rates in frames per second, latency in milliseconds or None."""
+        now = time.monotonic()
+        with self._lock:
+            latency = sorted(self._latency)
+            return {
+                "frames_in": self.frames_in,
+                "frames_out": self.frames_out,
+                "frames_dropped": sum(self.dropped.values()),
+                "drops": dict(self.dropped),
+                "audio_in": self.audio_in,
+                "audio_out": self.audio_out,
+                "fps_in": round(self._rate_in.value(now), 2),
+                "fps_out": round(self._rate_out.value(now), 2),
+                "latency_ms_p50": _percentile_ms(latency, 0.50),
+                "latency_ms_p99": _percentile_ms(latency, 0.99),
+                "errors": self.error_count,
+                "last_error": self.last_error,
+            }
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line: its type, its text and the innermost line of the user's code."""
+    text = " ".join(str(error).split()) or "no message"
+    where = ""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_PACKAGE) and "site-packages" not in frame.filename:
+            where = f" (line {frame.lineno} of {frame.name}: {frame.line})" if frame.line else f" (line {frame.lineno})"
+            break
+    return f"{type(error).__name__}: {text}{where}"
+
+
+def _percentile_ms(ordered: list[float], share: float) -> float | None:
+    if not ordered:
+        return None
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 1)

@@ -1,0 +1,174 @@
+"""A thread with an asyncio loop of its own, and a bounded queue that crosses between threads and loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """A daemon thread that runs one asyncio loop until `stop`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop, from any thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine on the loop and wait; `timeout` in seconds raises TimeoutError and cancels it."""
+        future = self.submit(coroutine)
+        try:
+            return future.result(timeout)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Cancel what still runs, end the loop and join the thread. False if it didn't end within `timeout` seconds."""
+        if self.alive:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        return not self.alive
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+
+class Closed(Exception):
+    """The queue is closed and, for readers, empty."""
+
+
+class CrossQueue(Generic[T]):
+    """A bounded first-in-first-out queue between any threads and any asyncio loops.
+
+    `capacity` bounds the sum of `weigh(item)`; a writer waits while it is reached, unless `make_room` is given, which
+    is then called (under the lock) with the waiting items and must remove what it drops.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        weigh: Callable[[T], int] = lambda item: 1,
+        make_room: Callable[[deque[T]], None] | None = None,
+    ) -> None:
+        self._capacity, self._weigh, self._make_room = capacity, weigh, make_room
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._async_waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> None:
+        """Append, waiting for room; raises Closed."""
+        with self._changed:
+            while not self._try_put(item):
+                self._changed.wait()
+
+    async def aput(self, item: T) -> None:
+        """`put` for a coroutine."""
+        while True:
+            with self._changed:
+                if self._try_put(item):
+                    return
+                waiter = self._waiter()
+            await waiter
+
+    def get(self) -> T:
+        """The oldest item, waiting for one; raises Closed."""
+        with self._changed:
+            while not self._items:
+                if self._closed:
+                    raise Closed
+                self._changed.wait()
+            return self._pop()
+
+    async def aget(self, stop: Callable[[], bool] = lambda: False) -> T | None:
+        """`get` for a coroutine; None when `stop()` holds, which is asked again after each `wake`."""
+        while True:
+            with self._changed:
+                if stop():
+                    return None
+                if self._items:
+                    return self._pop()
+                if self._closed:
+                    raise Closed
+                waiter = self._waiter()
+            await waiter
+
+    def wake(self) -> None:
+        """Let every waiting reader and writer look again."""
+        with self._changed:
+            self._notify()
+
+    def close(self, *, discard: bool = False) -> None:
+        """No more items; readers still get what is there unless `discard`."""
+        with self._changed:
+            self._closed = True
+            if discard:
+                self._items.clear()
+            self._notify()
+
+    def _try_put(self, item: T) -> bool:
+        if self._closed:
+            raise Closed
+        weight = self._weigh(item)
+        if weight and sum(map(self._weigh, self._items)) >= self._capacity:
+            if self._make_room is None:
+                return False
+            self._make_room(self._items)
+        self._items.append(item)
+        self._notify()
+        return True
+
+    def _pop(self) -> T:
+        item = self._items.popleft()
+        self._notify()
+        return item
+
+    def _waiter(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._async_waiters.append((loop, future))
+        return future
+
+    def _notify(self) -> None:
+        self._changed.notify_all()
+        waiters, self._async_waiters = self._async_waiters, []
+        for loop, future in waiters:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_resolve, future)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
