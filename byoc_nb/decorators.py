@@ -16,7 +16,7 @@ MARK = "_trickle_handler_type"  # pytrickle's own attribute, so that its handler
 def _decorator(kind: str) -> Any:
     def mark(func: Any = None, **options: Any) -> Any:
         def apply(target: F) -> F:
-            setattr(target, MARK, kind)
+            setattr(getattr(target, "__func__", target), MARK, kind)  # what a classmethod or staticmethod holds
             return target
 
         return apply if func is None else apply(func)

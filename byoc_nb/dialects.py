@@ -1,6 +1,6 @@
 """One face for every way of writing a processor.
 
-`find_hooks` says which contract a class, an instance or a function meets; `Processor` is what the runtime works with.
+`is_processor` says whether a class or function meets one of the contracts; `Processor` is what the runtime works with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from enum import Enum
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from byoc_nb import params as params_
 from byoc_nb.decorators import MARK
 from byoc_nb.errors import ByocError
 from byoc_nb.frames import AudioFrame, VideoFrame
-from byoc_nb.processor import call, ensure_loaded
+from byoc_nb.processor import call, ensure_loaded, method
 
 VIDEO_NAMES = ("process_video_async", "process_video", "process")
 AUDIO_NAMES = ("process_audio_async", "process_audio")
@@ -51,17 +52,21 @@ def is_processor(target: Any) -> bool:
         return _hook(target, "video") is not None
     if inspect.isfunction(target):
         annotated = _first_annotation(target)
-        return getattr(target, MARK, None) == "video" or (
+        return _is_marked(target, "video") or (
             (target.__name__ in VIDEO_NAMES or annotated in ("VideoFrame", "bytes")) and _takes_one(target)
         )
     return False
 
 
 def default_name(target: Any) -> str:
-    """The capability's name of a class, instance or function: `GreenTintProcessor` gives `green-tint`."""
-    name = getattr(target, "__name__", None) or type(target).__name__
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", "-", name).strip("-").lower()
-    return re.sub(r"-(frame-)?processor$", "", words) or "processor"
+    """The capability's name of a class, instance or function: `GreenTintProcessor` gives `green-tint`.
+
+    Small letters, digits and single hyphens, as an image's name takes them.
+    """
+    name = target.__name__ if inspect.isclass(target) or inspect.isfunction(target) else type(target).__name__
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    return re.sub(r"-(frame-)?processor$", "", plain) or "processor"
 
 
 class Processor:
@@ -78,18 +83,17 @@ class Processor:
         owner = self._function or self.instance
         found = self._function or _hook(self.instance, "video")
         if found is None:
-            raise NotAProcessor(
-                f"{type(owner).__name__} has no method that takes a frame", hint=f"give it {NEEDED}"
-            )
+            raise NotAProcessor(f"{type(owner).__name__} has no method that takes a frame", hint=f"give it {NEEDED}")
         self._video: Callable[..., Any] = found
         self.takes_bytes = _takes_bytes(self._video, self._function is not None)
-        self._passes_none = getattr(self._video, MARK, None) == "video"  # pytrickle: None from a handler = unchanged
+        self._passes_none = _is_marked(self._video, "video")  # pytrickle: None from a handler = unchanged
         self._audio = _hook(self.instance, "audio")
         model = getattr(owner, "Params", None)
-        self.model: type[BaseModel] | None = (
-            model if inspect.isclass(model) and issubclass(model, BaseModel) else None
-        )
-        self._values = params_.initial(self.model)
+        self.model: type[BaseModel] | None = model if inspect.isclass(model) and issubclass(model, BaseModel) else None
+        # What the instance's own code made of its params stays; without a model, they are ours only if it made nothing.
+        own = inspect.getattr_static(self.instance, "params", None)
+        self._publishes = self.model is not None or (isinstance(own, dict) and not own)
+        self._values = own if self.model is not None and isinstance(own, self.model) else params_.initial(self.model)
         self._publish(self._values)
 
     # ---- life
@@ -97,7 +101,7 @@ class Processor:
     async def load(self) -> None:
         """Run the user's loading hooks, once."""
         if not self.takes_bytes and importlib.util.find_spec("torch") is not None:
-            import torch  # noqa: F401  # takes seconds: better now than at the first frame that asks for a tensor
+            import torch  # noqa: F401, PLC0415  # takes seconds: better now than at the first frame that needs it
         _openmp.leave_cores_free()
         if self.instance is not None:
             await ensure_loaded(self.instance, also=_marked(self.instance, "model_loader"))
@@ -111,7 +115,7 @@ class Processor:
         try:
             await self._call("stream_stop")
         finally:
-            shutdown = getattr(self.instance, "shutdown", None)
+            shutdown = method(self.instance, "shutdown")
             if shutdown is not None:
                 await call(shutdown)
 
@@ -134,7 +138,7 @@ class Processor:
             raise
 
     def _publish(self, values: params_.Values) -> None:
-        if self.instance is not None and (self.model is not None or hasattr(self.instance, "params")):
+        if self.instance is not None and self._publishes:
             self.instance.params = values
 
     # ---- frames
@@ -155,26 +159,27 @@ class Processor:
             return None
         if isinstance(result, np.ndarray) or _is_tensor(result):
             return frame.replace_tensor(result)
-        raise TypeError(
-            f"{self._video.__name__} returned {type(result).__name__}; "
-            + ("return bytes" if self.takes_bytes else "return a VideoFrame, e.g. frame.replace_tensor(tensor), or None")
-        )
+        wanted = "bytes" if self.takes_bytes else "a VideoFrame, such as frame.replace_tensor(tensor), or None"
+        raise TypeError(f"{_name(self._video)} returned {type(result).__name__}; return {wanted}")
 
     async def audio(self, frame: AudioFrame) -> list[AudioFrame]:
-        """The frames to send for this one."""
+        """The frames to send for this one. Raises what the user's code raises."""
         if self._audio is None:
             return [frame]
         result = await call(self._audio, frame)
         if result is None:
-            return [frame] if getattr(self._audio, MARK, None) == "audio" else []
+            return [frame] if _is_marked(self._audio, "audio") else []
         if isinstance(result, AudioFrame):
             return [result]
-        if isinstance(result, np.ndarray):
+        if isinstance(result, np.ndarray) or _is_tensor(result):
             return [frame.replace_samples(result)]
-        frames = list(result)
-        if wrong := [type(item).__name__ for item in frames if not isinstance(item, AudioFrame)]:
-            raise TypeError(f"{self._audio.__name__} returned a list with {wrong[0]}; it takes AudioFrames only")
-        return frames
+        if not isinstance(result, list | tuple):
+            raise TypeError(
+                f"{_name(self._audio)} returned {type(result).__name__}; return a list of AudioFrames or None"
+            )
+        if wrong := [type(item).__name__ for item in result if not isinstance(item, AudioFrame)]:
+            raise TypeError(f"{_name(self._audio)} returned a list with {wrong[0]}; it takes AudioFrames only")
+        return list(result)
 
     async def _call(self, kind: str, *args: Any) -> None:
         hook = _hook(self.instance, kind)
@@ -189,23 +194,28 @@ def _hook(owner: Any, kind: str) -> Callable[..., Any] | None:
     """The owner's hook of a kind: the marked one, else the first of the known names."""
     if owner is None:
         return None
-    marked = _marked(owner, kind)
-    if marked is not None:
-        return marked
-    for name in _HOOK_NAMES[kind]:
-        found = getattr(owner, name, None)
-        if callable(found):
-            return found  # type: ignore[no-any-return]
-    return None
+    named = (method(owner, name) for name in _HOOK_NAMES[kind])
+    return _marked(owner, kind) or next((found for found in named if found is not None), None)
 
 
 def _marked(owner: Any, kind: str) -> Callable[..., Any] | None:
     cls = owner if inspect.isclass(owner) else type(owner)
     for klass in cls.__mro__:  # through the classes' dicts: a property must not be evaluated for this
         for name, value in vars(klass).items():
-            if getattr(value, MARK, None) == kind:
-                return getattr(owner, name)  # type: ignore[no-any-return]
+            if _is_marked(value, kind):
+                return method(owner, name)  # type: ignore[no-any-return]
     return None
+
+
+def _is_marked(hook: Any, kind: str) -> bool:
+    """Whether a function, a method, or the function in a classmethod or staticmethod bears the mark of a kind."""
+    if not isinstance(hook, FunctionType | MethodType | classmethod | staticmethod):
+        return False
+    return kind in (getattr(hook, MARK, None), getattr(getattr(hook, "__func__", None), MARK, None))
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return getattr(func, "__name__", None) or type(func).__name__
 
 
 def _positional(func: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -229,15 +239,18 @@ def _first_annotation(func: Callable[..., Any]) -> str:
         note = parameter.annotation
         if note is parameter.empty:
             return ""
-        return str(note if isinstance(note, str) else getattr(note, "__name__", note)).rsplit(".", 1)[-1]
+        text = note.strip("'\"") if isinstance(note, str) else str(getattr(note, "__name__", note))
+        return text.rsplit(".", 1)[-1]
     return ""
 
 
 def _takes_bytes(func: Callable[..., Any], is_function: bool) -> bool:
     note = _first_annotation(func)
-    if note:
-        return note == "bytes"
-    return func.__name__ == "process" and not is_function and getattr(func, MARK, None) is None
+    if "VideoFrame" in note:
+        return False
+    if "bytes" in note:  # `bytearray | bytes` too
+        return True
+    return _name(func) == "process" and not is_function and not _is_marked(func, "video")
 
 
 def _is_tensor(value: Any) -> bool:
@@ -246,9 +259,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _from_bytes(frame: VideoFrame, data: bytes | bytearray | memoryview) -> VideoFrame:
-    expected = frame.height * frame.width * 3
-    if len(data) != expected:
-        raise ValueError(
-            f"process returned {len(data)} bytes; a {frame.width}x{frame.height} RGB24 frame has {expected}"
-        )
+    expected, found = frame.height * frame.width * 3, memoryview(data).nbytes
+    if found != expected:
+        raise ValueError(f"process returned {found} bytes; a {frame.width}x{frame.height} RGB24 frame has {expected}")
     return frame.replace_array(np.frombuffer(data, np.uint8).reshape(frame.height, frame.width, 3))

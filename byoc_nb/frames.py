@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+from av.audio.frame import format_dtypes
 
 from byoc_nb import _pixels
 from byoc_nb._pixels import Color, RgbArray
@@ -50,7 +51,7 @@ class VideoFrame:
         time_base: Fraction = MPEG_TIME_BASE,
         log_timestamps: dict[str, float] | None = None,
     ) -> None:
-        """A frame from a picture: a torch tensor or NumPy array (see `replace_tensor`), or a decoded `av.VideoFrame`."""
+        """A frame from a picture: a torch tensor or NumPy array (see `replace_tensor`) or a decoded `av.VideoFrame`."""
         self._av: av.VideoFrame | None = None
         self._array: RgbArray | None = None
         self._given: Any = None  # the tensor that is the picture, in its maker's own layout
@@ -89,7 +90,7 @@ class VideoFrame:
     @property
     def array(self) -> RgbArray:
         """RGB uint8 [H, W, 3], 0..255, read-only (`array.copy()` gives one to draw on); converted once, then kept."""
-        view = self._rgb().view()
+        view = self._rgb_now().view()
         view.flags.writeable = False
         return view
 
@@ -97,7 +98,8 @@ class VideoFrame:
     def tensor(self) -> torch.Tensor:
         """RGB torch float32 [1, H, W, 3] in 0..1 on the CPU; converted once, then kept.
 
-        In-place changes count: `frame.tensor[..., 1] += 0.2; return frame` sends the changed picture.
+        In-place changes count: `frame.tensor[..., 1] += 0.2; return frame` sends the changed picture. torch doesn't see
+        those made through `.numpy()` or `.data`: hand such a picture to `replace_tensor`.
         """
         if self._tensor is None:
             self._tensor = _pixels.tensor_from_any(self._rgb() if self._given is None else self._given)
@@ -111,7 +113,7 @@ class VideoFrame:
         """A new frame with this one's time and another picture.
 
         Shapes: [1, H, W, C], [1, C, H, W], [H, W, C], [C, H, W] or [H, W] with C = 1, 3 or 4, of any size and on any
-        device; float in 0..1 or integer in 0..255, clamped. Raises ValueError for any other shape or dtype.
+        device; float in 0..1, integer in 0..255 or bool, clamped. Raises ValueError for any other shape or dtype.
         """
         return self._with(VideoFrame(tensor, self.timestamp, self.time_base, self.log_timestamps))
 
@@ -126,7 +128,7 @@ class VideoFrame:
 
     def to_av(self) -> av.VideoFrame:
         """The picture for the encoder: the decoded YUV if nobody touched it, else rgb24 in memory of its own."""
-        if self._av is not None and not self._edited():
+        if self._av is not None and not self._edited() and not self._av.format.is_rgb:
             return self._av
         rgb = self._rgb_now()
         height, width = rgb.shape[0] & ~1, rgb.shape[1] & ~1  # yuv420p has no odd sizes
@@ -167,7 +169,9 @@ class VideoFrame:
     # ---- internals
 
     def _with(self, other: VideoFrame) -> VideoFrame:
-        other.side_data, other._color = self.side_data, self._color
+        other.side_data = self.side_data
+        if other._av is None:  # decoded pictures say themselves how they are to be read
+            other._color = self._color
         return other
 
     def _shape(self) -> tuple[int, int]:
@@ -228,9 +232,10 @@ class AudioFrame:
     def replace_samples(self, samples: np.ndarray[Any, Any]) -> AudioFrame:
         """A new frame with this one's time, rate and layout and other sound, in this frame's array shape.
 
-        Raises ValueError when the shape doesn't fit the format and layout; values of another dtype are converted,
-        floats clamped to -1..1 for integer formats.
+        Raises ValueError when the shape doesn't fit the format and layout. Another dtype is converted: full scale is
+        -1..1 for floats, which are clamped for integer formats, and the whole range for integers.
         """
+        samples = np.asarray(samples)
         channels = len(self._av.layout.channels)
         rows = channels if self._av.format.is_planar else 1
         if samples.ndim == 1:
@@ -239,12 +244,8 @@ class AudioFrame:
             raise ValueError(
                 f"samples of a {self.format} {self.layout} frame have shape [{rows}, n], not {list(samples.shape)}"
             )
-        dtype = self._av.to_ndarray().dtype
-        if np.issubdtype(samples.dtype, np.floating) and np.issubdtype(dtype, np.integer):
-            samples = np.clip(samples, -1.0, 1.0) * np.iinfo(dtype).max
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples, dtype=dtype), format=self.format, layout=self.layout
-        )
+        wanted = _sound(samples, np.dtype(format_dtypes[self.format]))
+        frame = av.AudioFrame.from_ndarray(wanted, format=self.format, layout=self.layout)
         frame.sample_rate = self.rate
         result = AudioFrame(frame, self.timestamp, self.time_base)
         result.side_data = self.side_data
@@ -258,3 +259,21 @@ class AudioFrame:
 
     def __repr__(self) -> str:
         return f"AudioFrame({self.nb_samples} samples, {self.layout}, {self.rate} Hz at {self.seconds:.3f} s)"
+
+
+def _sound(samples: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The samples at full scale of `dtype`, contiguous; unsigned ones have their zero in the middle."""
+    if samples.dtype.kind not in "iuf":
+        raise ValueError(f"samples are floats or integers, not {samples.dtype}")
+    if samples.dtype == dtype or (samples.dtype.kind == "f" and dtype.kind == "f"):
+        return np.ascontiguousarray(samples, dtype=dtype)
+    level = samples.astype(np.float64)
+    if samples.dtype.kind != "f":
+        unit = 2.0 ** (samples.dtype.itemsize * 8 - 1)
+        level = level / unit - (samples.dtype.kind == "u")
+    if dtype.kind == "f":
+        return np.ascontiguousarray(level, dtype=dtype)
+    limits, unit = np.iinfo(dtype), 2.0 ** (dtype.itemsize * 8 - 1)
+    level = np.nan_to_num(level) + (dtype.kind == "u")
+    result: np.ndarray[Any, Any] = np.clip(np.rint(level * unit), limits.min, limits.max).astype(dtype)
+    return result

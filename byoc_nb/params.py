@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from byoc_nb.errors import ByocError
 
@@ -35,32 +35,40 @@ class ParamsError(ByocError, ValueError):
 def initial(model: type[BaseModel] | None) -> Values:
     """The values that a processor starts with: every default of `model`, or an empty dict without a model.
 
-    Raises `ParamsError` when a field has no default: a stream must be able to start without any parameter.
+    Raises `ParamsError` when a field has no default or an invalid one: a stream must be able to start without any
+    parameter, and every later change validates all of them.
     """
     if model is None:
         return {}
     try:
-        return model()
+        return _validated(model, dict(model()))
     except ValidationError as error:
         raise ParamsError(_fields(error), hint="give every field of Params a valid default") from None
+    except PydanticUserError as error:  # an annotation names something that isn't there
+        raise ParamsError({"Params": str(error.message)}, hint="import or define it before the class") from None
 
 
 def merge(current: Values, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> Values:
     """New values: `current` with `changes` applied and validated. `current` itself is never touched.
 
-    An unknown name raises, with the nearest known one as the hint, unless `ignore_unknown`.
+    An unknown name (an alias is one) raises, with the nearest known one as the hint, unless `ignore_unknown`. All
+    values are validated, the unchanged ones again: a validator must leave alone what it has accepted before.
     """
     if not isinstance(current, BaseModel):
         return {**current, **changes}
     model = type(current)
     known = model.model_fields
-    unknown = [name for name in changes if name not in known and name not in STREAM_KEYS]
-    if unknown and not ignore_unknown and model.model_config.get("extra") != "allow":
-        near = difflib.get_close_matches(unknown[0], known, n=1)
+    taken = {name: value for name, value in changes.items() if name in known}
+    others = {name: value for name, value in changes.items() if name not in known and name not in STREAM_KEYS}
+    if model.model_config.get("extra") == "allow":
+        taken |= others
+    elif others and not ignore_unknown:
+        near = difflib.get_close_matches(next(iter(others)), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none'}"
-        raise ParamsError({name: "no such parameter" for name in unknown}, hint=hint)
+        raise ParamsError(dict.fromkeys(others, "no such parameter"), hint=hint)
+    old = dict(current.model_copy(deep=True))  # nested models would be shared otherwise
     try:
-        return model.model_validate({**dict(current), **changes}, by_alias=False, by_name=True)
+        return _validated(model, {**old, **taken})
     except ValidationError as error:
         raise ParamsError(_fields(error)) from None
 
@@ -73,12 +81,14 @@ def carry_over(model: type[BaseModel] | None, values: Mapping[str, Any]) -> tupl
     result = initial(model)
     if model is None:
         return dict(values), {}
-    dropped: dict[str, str] = {}
-    for name, value in values.items():
-        if name not in model.model_fields:
-            if name not in STREAM_KEYS:
-                dropped[name] = "no longer declared"
-            continue
+    gone = set() if model.model_config.get("extra") == "allow" else set(values) - set(model.model_fields)
+    dropped = dict.fromkeys(sorted(gone - STREAM_KEYS - set(model.model_computed_fields)), "no longer declared")
+    kept = {name: value for name, value in values.items() if name not in gone}
+    try:
+        return merge(result, kept), dropped  # at once, because a model validator may want several of them together
+    except ParamsError:
+        pass
+    for name, value in kept.items():
         try:
             result = merge(result, {name: value})
         except ParamsError as error:
@@ -87,8 +97,12 @@ def carry_over(model: type[BaseModel] | None, values: Mapping[str, Any]) -> tupl
 
 
 def as_dict(values: Values) -> dict[str, Any]:
-    """The values as JSON-able data, by name."""
+    """The values as data, by name: JSON-able where they belong to a model, as they were sent otherwise."""
     return values.model_dump(mode="json") if isinstance(values, BaseModel) else dict(values)
+
+
+def _validated(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
+    return model.model_validate(values, by_alias=False, by_name=True)  # by name, as `as_dict` gives them
 
 
 def _fields(error: ValidationError) -> dict[str, str]:

@@ -12,6 +12,7 @@ One method is needed, any of these, sync or async:
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from typing import Any, ClassVar
 
@@ -37,6 +38,11 @@ class FrameProcessor:
 
     Params: ClassVar[type[BaseModel] | None] = None
     params: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.Params is not None and not (inspect.isclass(cls.Params) and issubclass(cls.Params, BaseModel)):
+            raise TypeError(f"{cls.__name__}.Params must be a pydantic model: class Params(BaseModel)")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> FrameProcessor:
         self = super().__new__(cls)
@@ -73,6 +79,14 @@ async def call(hook: Any, *args: Any, **kwargs: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
+def method(owner: Any, name: str) -> Any:
+    """What is callable under a name of a user's class or instance, else None; properties are not evaluated."""
+    if isinstance(inspect.getattr_static(owner, name, None), property | functools.cached_property):
+        return None
+    found = getattr(owner, name, None)
+    return found if callable(found) else None
+
+
 async def ensure_loaded(instance: Any, also: Any = None) -> None:
     """Run the loading hooks of `instance` (`load_model`, `initialize`, then `also`) unless they ran before.
 
@@ -83,7 +97,10 @@ async def ensure_loaded(instance: Any, also: Any = None) -> None:
     async with lock:
         if state.get("_byoc_loaded"):
             return
-        for hook in (getattr(instance, "load_model", None), getattr(instance, "initialize", None), also):
+        hooks = [method(instance, "load_model"), method(instance, "initialize")]
+        if also not in hooks:  # `@model_loader def load_model` is found both ways
+            hooks.append(also)
+        for hook in hooks:
             if hook is not None:
                 await call(hook)
         state["_byoc_loaded"] = True

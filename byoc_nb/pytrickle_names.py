@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -29,17 +29,19 @@ class PytrickleFinder:
         if name not in _MODULES:
             return None
         if name == "pytrickle":
-            if PathFinder.find_spec(name) is not None:
+            if _is_elsewhere(name):
                 return None
         elif not isinstance(sys.modules.get("pytrickle"), _Package):
             return None
-        return ModuleSpec(name, self, is_package=name == "pytrickle")
+        return ModuleSpec(name, self, is_package=name == "pytrickle")  # type: ignore[arg-type]  # a loader by duck type
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Package(spec.name) if spec.name == "pytrickle" else _Names(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__all__"] = getattr(importlib.import_module(_MODULES[module.__name__]), "__all__", [])
+        ours = importlib.import_module(_MODULES[module.__name__])
+        public = [name for name in vars(ours) if not name.startswith("_")]
+        module.__dict__["__all__"] = getattr(ours, "__all__", public)
 
 
 class _Names(ModuleType):
@@ -60,10 +62,12 @@ class _Package(_Names):
     """`pytrickle` itself."""
 
 
-def install() -> None:
-    """Make `import pytrickle` resolve to byoc_nb where pytrickle itself is missing; once is enough."""
-    if not _installed():
-        sys.meta_path.insert(0, PytrickleFinder())  # type: ignore[arg-type]  # a finder by duck type
+def install() -> bool:
+    """Make `import pytrickle` resolve to byoc_nb where pytrickle itself is missing; False if that was so already."""
+    if _installed():
+        return False
+    sys.meta_path.insert(0, PytrickleFinder())
+    return True
 
 
 def uninstall() -> None:
@@ -78,3 +82,13 @@ def uninstall() -> None:
 def _installed() -> list[Any]:
     """By name, because the module may be loaded twice."""
     return [finder for finder in sys.meta_path if type(finder).__name__ == PytrickleFinder.__name__]
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Whether another finder has the package itself; a folder of that name, such as a checkout, is none."""
+    ours = _installed()
+    for finder in sys.meta_path:
+        spec = None if finder in ours else finder.find_spec(name, None)
+        if spec is not None and spec.loader is not None and spec.origin is not None:
+            return True
+    return False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,13 @@ class Export:
 
 
 def export(
-    folder: Path, text: str, target_name: str, namespace: Mapping[str, Any], *, name: str = "", cpu: bool = False,
+    folder: Path,
+    text: str,
+    target_name: str,
+    namespace: Mapping[str, Any],
+    *,
+    name: str = "",
+    cpu: bool = False,
     force: bool = False,
 ) -> Export:
     """Freeze the processor `target_name` of the cell `text` into `folder`.
@@ -65,10 +72,13 @@ def export(
     RequirementsError, or ExportError when files there were edited since they were exported (unless `force`) or when
     the disk does not take them; the folder is then as it was.
     """
+    if target_name not in namespace:
+        raise ExportError(f"{target_name} is gone from the notebook", hint="run its cell again")
     capability = name or default_name(namespace[target_name])
     if not _NAME.fullmatch(capability):
         raise ExportError(
-            f"{capability!r} can't name a capability and its image", hint="use small letters, digits and -: --name my-name"
+            f"{capability!r} can't name a capability and its image",
+            hint="use small letters, digits and -: --name my-name",
         )
     frozen = freeze(text, target_name, namespace)
     needed = requirements(frozen.modules, torch=frozen.uses_torch)
@@ -76,7 +86,7 @@ def export(
         _refuse_edited(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".byoc-", dir=folder.parent) as staging:
+        with tempfile.TemporaryDirectory(prefix=".byoc-", dir=folder.resolve().parent) as staging:
             stage = Path(staging)
             wheel = write_wheel(stage)
             _render(
@@ -98,13 +108,22 @@ def export(
             }
             (stage / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
             _install(stage, folder, [*files, MANIFEST])
+    except metadata.PackageNotFoundError:
+        raise ExportError(
+            "byoc_nb runs from a folder that was never installed, so there is no package to carry along",
+            hint="pip install byoc_nb, or pip install -e in its checkout",
+        ) from None
+    except ImportError as error:
+        raise ExportError(f"export needs {error.name}", hint="pip install 'byoc_nb[lab]'") from None
+    except FileExistsError as error:
+        raise ExportError(f"{error.filename or folder} is a file, not a folder", hint="export elsewhere") from None
     except OSError as error:
         raise ExportError(f"{folder} can't be written: {error.strerror or error}") from None
     return Export(folder, capability, (*files, MANIFEST))
 
 
 def _render(stage: Path, **values: Any) -> None:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -120,8 +139,8 @@ def _render(stage: Path, **values: Any) -> None:
 def _refuse_edited(folder: Path) -> None:
     """Raise ExportError for files in the folder that are not as an export left them."""
     try:
-        recorded: dict[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError):
+        recorded: dict[str, str] = dict(json.loads((folder / MANIFEST).read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         recorded = {}
     edited = [
         file
@@ -138,12 +157,14 @@ def _refuse_edited(folder: Path) -> None:
 def _install(stage: Path, folder: Path, files: list[str]) -> None:
     """Move the staged files in; on the same file system, so that none is ever half there."""
     folder.mkdir(exist_ok=True)
+    for file in files:
+        if (folder / file).is_dir():  # found before the first one is replaced
+            raise IsADirectoryError(errno.EISDIR, f"{file} is a folder there")
+    for file in files:
+        os.replace(stage / file, folder / file)
     for old in folder.glob("byoc_nb-*.whl"):
         if old.name not in files:
             old.unlink()
-    for file in files:
-        os.replace(stage / file, folder / file)
-        shutil.copymode(__file__, folder / file)
 
 
 def _digest(path: Path) -> str:

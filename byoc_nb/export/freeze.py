@@ -94,9 +94,14 @@ def without_main_guard(text: str) -> str:
 
 
 def _is_main_guard(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test) in (
-        "__name__ == '__main__'",
-        "'__main__' == __name__",
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and ast.unparse(node.test)
+        in (
+            "__name__ == '__main__'",
+            "'__main__' == __name__",
+        )
     )
 
 
@@ -171,18 +176,17 @@ def _read_before_bound(node: ast.ClassDef) -> Iterator[str]:
 
 
 def _is_shadowed(name: str, namespace: Mapping[str, Any]) -> bool:
-    """Whether the notebook has something of its own under a builtin's name (IPython's `open` is none)."""
-    value = namespace.get(name, getattr(builtins, name, None))
-    return value is not getattr(builtins, name, None) and not str(_module_of(value)).startswith("IPython.")
+    """Whether the notebook has something of its own under a builtin's name; IPython's `open` only wraps it."""
+    builtin = getattr(builtins, name, None)
+    value = namespace.get(name, builtin)
+    return value is not builtin and getattr(value, "__wrapped__", None) is not builtin
 
 
 def _annotation_names(tree: ast.Module, *, fields_only: bool = False) -> set[str]:
     """Names in annotations, quoted ones too; `fields_only` leaves those of functions out."""
     found: list[ast.expr | None] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.AnnAssign):
-            found.append(node.annotation)
-        elif isinstance(node, ast.arg) and not fields_only:
+        if isinstance(node, ast.AnnAssign) or (isinstance(node, ast.arg) and not fields_only):
             found.append(node.annotation)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not fields_only:
             found.append(node.returns)
@@ -207,7 +211,8 @@ def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 def _line_of(tree: ast.Module, name: str) -> int:
     """Where the name is read first; `__name` in a class is `_Class__name` to the compiler."""
-    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and (n.id == name or name.endswith("_" + n.id))]
+    private = "__" + name.partition("__")[2]
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in (name, private)]
     return min((n.lineno for n in nodes if isinstance(n.ctx, ast.Load)), default=1)
 
 
@@ -279,16 +284,16 @@ def _importable(module: str, name: str) -> Any:
 
 def _merged(lines: Iterable[str]) -> list[str]:
     """`import` lines, then `from` lines, one a module."""
-    plain, names = [], dict[str, list[str]]()
+    result, imported = list[str](), dict[str, list[str]]()
     for line in sorted(lines):
-        module, found, imported = line.removeprefix("from ").partition(" import ")
+        module, found, name = line.removeprefix("from ").partition(" import ")
         if found:
-            names.setdefault(module, []).append(imported)
+            imported.setdefault(module, []).append(name)
         else:
-            plain.append(line)
-    for module, imported in names.items():
-        line = f"from {module} import {', '.join(imported)}"
+            result.append(line)
+    for module, names in imported.items():
+        line = f"from {module} import {', '.join(names)}"
         if len(line) > _LINE_LENGTH:
-            line = f"from {module} import (\n" + "".join(f"    {name},\n" for name in imported) + ")"
-        plain.append(line)
-    return plain
+            line = f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+        result.append(line)
+    return result

@@ -19,7 +19,8 @@ class RequirementsError(ByocError, ValueError):
 def requirements(modules: Iterable[str], *, torch: bool) -> list[str]:
     """`name==version` lines for these top-level modules and the runtime, sorted.
 
-    Raises RequirementsError for a module that no installed distribution holds, such as a file beside the notebook.
+    Raises RequirementsError for a module that no installed distribution holds, such as a file beside the notebook, and
+    for a distribution without metadata.
     """
     holders = metadata.packages_distributions()
     needed = set(RUNTIME) | ({"torch"} if torch else set())
@@ -31,7 +32,14 @@ def requirements(modules: Iterable[str], *, torch: bool) -> list[str]:
                 f"import {module}: no installed package holds it", hint="move its code into the processor's cell"
             )
         needed.add(sorted(set(holders[module]))[0])
-    return sorted(f"{_canonical(name)}=={_public(metadata.version(name))}" for name in needed)
+    return sorted(f"{_canonical(name)}=={_public(_version(name))}" for name in needed)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise RequirementsError(f"the version of {name} is not known", hint=f"pip install {name}") from None
 
 
 def _canonical(name: str) -> str:
@@ -40,4 +48,4 @@ def _canonical(name: str) -> str:
 
 def _public(version: str) -> str:
     """Without the local part: an index has `2.13.0`, not `2.13.0+cpu`."""
-    return version.split("+")[0]
+    return version.partition("+")[0]

@@ -20,14 +20,17 @@ _ALIAS_MODULE, _ALIAS_PTH = "byoc_nb_pytrickle.py", "byoc_nb_pytrickle.pth"
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write `byoc_nb-<version>-py3-none-any.whl` into the folder and return its path."""
+    """Write `byoc_nb-<version>-py3-none-any.whl` into the folder and return its path.
+
+    Raises PackageNotFoundError where byoc_nb is imported from a folder that was never installed.
+    """
     package = Path(byoc_nb.__file__).parent
-    version = byoc_nb.__version__
+    version, here = byoc_nb.__version__, len(package.parts)
     info = f"byoc_nb-{version}.dist-info"
     files = {
         f"byoc_nb/{path.relative_to(package).as_posix()}": path.read_bytes()
         for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[here:])
     }
     files[_ALIAS_MODULE] = files["byoc_nb/pytrickle_names.py"]
     files[_ALIAS_PTH] = files["byoc_nb/pytrickle.pth"]

@@ -11,11 +11,16 @@ from typing import Any
 
 import av
 
+from byoc_nb.errors import ByocError
 from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
 from byoc_nb.media.cover import Cover
 from byoc_nb.media.mpegts import Demuxer, StreamInfo, Unit
 
 CLOCK = 90_000  # ticks a second
+
+
+class UnreadableStream(ByocError, ValueError):
+    """The input, or one of its streams, is nothing that can be decoded here."""
 
 
 class FrameRateLimit:
@@ -47,11 +52,15 @@ class Decoder:
         size: tuple[int, int] | None = None,
         max_framerate: float | None = None,
         on_drop: Callable[[str], None] = lambda cause: None,
+        on_error: Callable[[UnreadableStream], None] = lambda error: None,
     ) -> None:
         self._demuxer = Demuxer()
-        self._contexts: dict[StreamInfo, Any] = {}
+        self._contexts: dict[StreamInfo, Any] = {}  # None for a codec that libavcodec has no decoder for
+        self._expected: dict[str, int] = {}  # by kind, when the frame after the newest one is due
+        self._interval = CLOCK // 30  # between the newest two pictures
         self._cover = Cover(size) if size else None
-        self._on_drop = on_drop
+        self._on_drop, self._on_error = on_drop, on_error
+        self._unrecognised = False  # and told so
         self.max_framerate = max_framerate
 
     @property
@@ -72,11 +81,19 @@ class Decoder:
         """The frames that `data` completes, in decoding order of the streams."""
         for unit in self._demuxer.feed(data):
             yield from self._decode(unit)
+        if self._demuxer.unrecognised:
+            self._tell_unrecognised()
+
+    def cut(self) -> Iterator[VideoFrame | AudioFrame]:
+        """What is left of a stream that was broken off; what is fed next comes from elsewhere in it."""
+        for unit in self._demuxer.flush():
+            yield from self._decode(unit)
 
     def flush(self) -> Iterator[VideoFrame | AudioFrame]:
         """What is left at the end of the stream."""
-        for unit in self._demuxer.flush():
-            yield from self._decode(unit)
+        yield from self.cut()
+        if self._demuxer.stats.bytes and not self._demuxer.streams:
+            self._tell_unrecognised()
         for stream, context in self._contexts.items():
             yield from self._frames(stream, context, None)
 
@@ -84,17 +101,16 @@ class Decoder:
         first = next((s for s in self._demuxer.streams if s.kind == unit.stream.kind), unit.stream)
         if unit.stream != first or unit.stream.kind not in ("video", "audio"):
             return
-        context = self._contexts.get(unit.stream)
-        if context is None:
+        if unit.stream not in self._contexts:
             self._contexts = {s: c for s, c in self._contexts.items() if s.kind != unit.stream.kind}
-            context = self._contexts[unit.stream] = _open(unit.stream)
-        if context is None:
-            return
+            self._contexts[unit.stream] = self._open(unit.stream)
         packet = av.Packet(unit.data)
         packet.pts, packet.dts, packet.time_base = unit.pts, unit.dts, MPEG_TIME_BASE
-        yield from self._frames(unit.stream, context, packet)
+        yield from self._frames(unit.stream, self._contexts[unit.stream], packet)
 
-    def _frames(self, stream: StreamInfo, context: Any, packet: av.Packet | None) -> Iterator[VideoFrame | AudioFrame]:
+    def _frames(
+        self, stream: StreamInfo, context: Any, packet: av.Packet[Any] | None
+    ) -> Iterator[VideoFrame | AudioFrame]:
         if context is None:
             return
         try:
@@ -102,25 +118,51 @@ class Decoder:
         except av.FFmpegError:
             self._on_drop("damaged")
             return
+        limit = self._limit  # may be set from another thread meanwhile
         for frame in frames:
-            if frame.pts is None:
+            pts = self._time(stream.kind, frame)
+            if pts is None:
                 self._on_drop("damaged")
             elif stream.kind == "audio":
-                yield AudioFrame(frame, frame.pts, MPEG_TIME_BASE)
-            elif self._limit is None or self._limit.keeps(frame.pts):
-                yield VideoFrame(self._cover(frame) if self._cover else frame, frame.pts, MPEG_TIME_BASE)
+                yield AudioFrame(frame, pts, MPEG_TIME_BASE)
+            elif limit is None or limit.keeps(pts):
+                yield VideoFrame(self._cover(frame) if self._cover else frame, pts, MPEG_TIME_BASE)
             else:
                 self._on_drop("rate")
 
+    def _time(self, kind: str, frame: Any) -> int | None:
+        """The frame's time; one that came without follows the frame before (ISO 13818-1 asks for one every 0.7 s)."""
+        pts: int | None = frame.pts
+        due = self._expected.get(kind)
+        if pts is None:
+            pts = due
+        elif kind == "video" and due is not None and 0 < (step := pts - due + self._interval) < CLOCK:
+            self._interval = step
+        if pts is not None:
+            length = self._interval if kind == "video" else frame.samples * CLOCK // frame.sample_rate
+            self._expected[kind] = pts + length
+        return pts
 
-def _open(stream: StreamInfo) -> Any:
-    """A decoder for the stream, None when libavcodec has none for it."""
-    try:
-        context = av.CodecContext.create(stream.codec, "r")
-    except (av.FFmpegError, ValueError):
-        return None
-    context.thread_count = 1  # frame threads would add a frame of delay each
-    if stream.codec == "opus":
-        context.sample_rate = 48_000
-        context.layout = "mono" if stream.channels == 1 else "stereo"
-    return context
+    def _open(self, stream: StreamInfo) -> Any:
+        """A decoder for the stream, None (and told so) when libavcodec has none for it."""
+        try:
+            context: Any = av.CodecContext.create(stream.codec, "r")
+        except (av.FFmpegError, ValueError):
+            what = f"{stream.codec!r}, which has no decoder here" if stream.codec else "of an unknown codec"
+            self._on_error(UnreadableStream(f"the input's {stream.kind} is {what}", hint="send H.264 and Opus or AAC"))
+            return None
+        context.thread_count = 1  # frame threads would add a frame of delay each
+        if stream.codec == "opus":
+            context.sample_rate = 48_000
+            context.layout = "mono" if stream.channels == 1 else "stereo"
+        return context
+
+    def _tell_unrecognised(self) -> None:
+        if not self._unrecognised:
+            self._unrecognised = True
+            self._on_error(
+                UnreadableStream(
+                    f"no programme was found in the first {self._demuxer.stats.bytes} bytes of the input",
+                    hint="send MPEG-TS with PAT and PMT",
+                )
+            )

@@ -44,6 +44,7 @@ class SegmentEncoder:
         self._muxer: Muxer | None = None
         self._video: _VideoEncoder | None = None
         self._audio: _AudioEncoder | None = None
+        self._audio_channels: int | None = None
         self._waiting: list[AudioFrame] = []
         self._segment_start: int | None = None
         self.late_frames = 0  # pictures that came after a later one and were dropped
@@ -80,9 +81,11 @@ class SegmentEncoder:
         if pts is None:
             return
         if self._audio is None:
-            self._audio = _AudioEncoder(frame)
+            self._audio = _AudioEncoder(self._channels(frame))
         for data, at in self._audio.encode(frame, pts):
-            yield from self._packet(data, at, key=True, video=False)
+            # Opus looks 6.5 ms ahead. A packet before time 0 would be written as one 26 hours later
+            if not at < 0 <= pts:
+                yield from self._packet(data, at, key=True, video=False)
 
     def flush(self) -> Iterator[Chunk]:
         """What the encoders still hold."""
@@ -93,13 +96,18 @@ class SegmentEncoder:
             for data, at in self._audio.flush():
                 yield from self._packet(data, at, key=True, video=False)
 
+    def _channels(self, sound: AudioFrame | None) -> int:
+        """One or two channels, as the sound has; the PMT that opens the stream settles it."""
+        if self._audio_channels is None:
+            self._audio_channels = 1 if sound is not None and sound.layout == "mono" else 2
+        return self._audio_channels
+
     def _packet(self, data: bytes, pts: int, *, key: bool, video: bool) -> Iterator[Chunk]:
         if self._muxer is None:
-            channels = self._audio.channels if self._audio else 2
             self._muxer = Muxer(
                 video="h264" if self._with_video else None,
                 audio="opus" if self._with_audio else None,
-                audio_channels=channels,
+                audio_channels=self._channels(self._waiting[0] if self._waiting else None),
             )
         cut = (
             self._segment_start is None
@@ -141,7 +149,7 @@ class _VideoEncoder:
         else:
             picture = _pixels.yuv_resized(frame, self.size)
         # The decoder's own time and picture type must not reach the encoder, nor ours the frame that the user may keep
-        kept = picture.pts, picture.time_base, picture.pict_type
+        kept = picture.pts, picture.time_base or Fraction(0, 1), picture.pict_type
         picture.pts, picture.time_base = pts, MPEG_TIME_BASE
         picture.pict_type = PictureType.I if key else PictureType.NONE
         try:
@@ -160,13 +168,12 @@ class _VideoEncoder:
 class _AudioEncoder:
     """libopus behind a resampler; sound keeps its own times to within 20 ms."""
 
-    def __init__(self, first: AudioFrame) -> None:
-        self.channels = 1 if first.layout == "mono" else 2
-        layout = "mono" if self.channels == 1 else "stereo"
+    def __init__(self, channels: int) -> None:
+        layout = "mono" if channels == 1 else "stereo"
         self._context: Any = av.CodecContext.create("libopus", "w")
         self._context.sample_rate, self._context.layout, self._context.format = OPUS_RATE, layout, "flt"
         self._context.time_base = Fraction(1, OPUS_RATE)
-        self._context.bit_rate = 64_000 * self.channels
+        self._context.bit_rate = 64_000 * channels
         self._layout = layout
         self._resampler: av.AudioResampler | None = None
         self._shape: tuple[str, str, int] | None = None
@@ -210,5 +217,5 @@ class _AudioEncoder:
 def ticks(frame: VideoFrame | AudioFrame) -> int:
     """A frame's presentation time in 90 kHz ticks."""
     if frame.time_base == MPEG_TIME_BASE:
-        return frame.timestamp
+        return int(frame.timestamp)
     return round(frame.timestamp * frame.time_base * CLOCK)

@@ -65,10 +65,13 @@ class LocalNetwork:
             "publish_url": urls["output"],
             "params": params,
         }
-        async with aiohttp.ClientSession() as http, http.post(f"{urls['rest']}/stream/start", json=body) as answer:
-            if answer.status != 200:
-                await asyncio.to_thread(source.join, 1.0)
-                raise StreamRefused((await answer.json())["message"])
+        try:
+            async with aiohttp.ClientSession() as http, http.post(f"{urls['rest']}/stream/start", json=body) as answer:
+                if answer.status != 200:
+                    raise StreamRefused((await answer.json())["message"])
+        except BaseException:
+            source.join(0.0)
+            raise
         self.source = source
         self._publishing = asyncio.create_task(self._publish(source, urls["input"]))
 

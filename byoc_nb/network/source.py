@@ -5,6 +5,7 @@ H.264 without B-frames and Opus at 48 kHz, a key frame and a new segment every t
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.stream
 
 from byoc_nb.errors import ByocError
 from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
@@ -20,6 +22,8 @@ from byoc_nb.media.decode import FrameRateLimit
 from byoc_nb.media.encode import CLOCK, SegmentEncoder, ticks
 from byoc_nb.runtime.egress import TimedChunk, publish_segments
 from byoc_nb.runtime.threads import Closed, CrossQueue
+
+logger = logging.getLogger(__name__)
 
 TEST_PATTERN = "testsrc"
 DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30
@@ -65,30 +69,37 @@ class Source:
         self._chunks.close()
 
     def join(self, timeout: float) -> None:
-        """Wait until the source's thread has ended, and close the file."""
-        if self._thread.ident is not None:
+        """Wait until the source's thread has ended, which closes the file."""
+        if self._thread.ident is None:
+            self._container.close()
+        else:
             self._thread.join(timeout)
-        self._container.close()
 
     # ---- the source's thread
 
     def _encode(self) -> None:
+        try:
+            self._encode_all()
+        except Closed:
+            pass
+        except Exception as error:  # a URL that breaks off, say; what was sent goes through
+            logger.warning("the source %s ended: %s", self.spec, getattr(error, "strerror", None) or error)
+        self._chunks.close()
+        self._container.close()
+
+    def _encode_all(self) -> None:
         kinds = {stream.type for stream in self._container.streams}
         encoder = SegmentEncoder(with_video=True, with_audio="audio" in kinds, crf=QUALITY)
-        try:
-            for frame in self._paced(self._frames()):
-                if isinstance(frame, VideoFrame):
-                    chunks = encoder.video(frame.to_av(), ticks(frame), frame.color)
-                    self.frames_sent += 1
-                else:
-                    chunks = encoder.audio(frame)
-                for chunk in chunks:
-                    self._chunks.put((chunk, time.monotonic()))
-            for chunk in encoder.flush():
+        for frame in self._paced(self._frames()):
+            if isinstance(frame, VideoFrame):
+                chunks = encoder.video(frame.to_av(), ticks(frame), frame.color)
+                self.frames_sent += 1
+            else:
+                chunks = encoder.audio(frame)
+            for chunk in chunks:
                 self._chunks.put((chunk, time.monotonic()))
-        except (Closed, av.FFmpegError):
-            pass
-        self._chunks.close()
+        for chunk in encoder.flush():
+            self._chunks.put((chunk, time.monotonic()))
 
     def _paced(self, frames: Iterator[VideoFrame | AudioFrame]) -> Iterator[VideoFrame | AudioFrame]:
         """Each frame when its time has come."""
@@ -107,14 +118,18 @@ class Source:
         """The frames of pass after pass on one clock that begins at 0."""
         offset = 0
         while True:
-            end = 0
+            end = offset
             for frame in self._one_pass(offset):
                 if isinstance(frame, VideoFrame):
-                    end = max(end, frame.timestamp)
+                    end = max(end, frame.timestamp + self._interval)
+                elif self._length is None:
+                    end = max(end, frame.timestamp + frame.nb_samples * CLOCK // frame.rate)
+                elif frame.timestamp >= offset + self._length:
+                    continue  # a loop is as long as its pictures; sound beyond would be cut by the next pass's
                 yield frame
-            if not self._loop or end <= offset:
+            if not self._loop or end <= offset + self._interval:
                 return
-            offset = end + self._interval
+            offset = end
             self._container.seek(0)
 
     def _one_pass(self, offset: int) -> Iterator[VideoFrame | AudioFrame]:
@@ -123,9 +138,11 @@ class Source:
         audio = container.streams.audio[0] if container.streams.audio else None
         rate = self._fps or float(video.average_rate or DEFAULT_FPS)
         self._interval = round(CLOCK / rate)
+        length = video.duration and video.time_base and round(video.duration * video.time_base * CLOCK)
+        self._length = length if self._loop else 1 << 62
         limit = FrameRateLimit(self._fps) if self._fps else None
         cover = Cover(self._size) if self._size else None
-        start: int | None = None
+        start = None if container.start_time is None else container.start_time * CLOCK // av.time_base
         for packet in container.demux(*(stream for stream in (video, audio) if stream)):
             try:
                 frames: list[Any] = packet.decode()
@@ -137,6 +154,8 @@ class Source:
                 pts = round(frame.pts * frame.time_base * CLOCK)
                 start = pts if start is None else start
                 pts += offset - start
+                if pts < offset:
+                    continue  # priming sound, which an edit list leaves out
                 if isinstance(frame, av.AudioFrame):
                     yield AudioFrame(frame, pts, MPEG_TIME_BASE)
                 elif limit is None or limit.keeps(pts):
@@ -151,7 +170,9 @@ class Source:
         if "://" not in self.spec:
             path = Path(self.spec).expanduser()
             if not path.exists():
-                raise SourceError(f"no such file: {self.spec}", hint="give a path from the notebook's folder, or testsrc")
+                raise SourceError(
+                    f"no such file: {self.spec}", hint="give a path from the notebook's folder, or testsrc"
+                )
             if path.is_dir():
                 raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")
         try:
@@ -162,7 +183,11 @@ class Source:
             raise SourceError(f"{self.spec} isn't a video file that can be read") from None
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(f"{self.spec} can't be opened: {getattr(error, 'strerror', None) or error}") from None
-        if not container.streams.video:
+        if container.format.name == "tty":  # libav takes any text for pictures of a terminal
+            container.close()
+            raise SourceError(f"{self.spec} isn't a video file that can be read")
+        cover_art = av.stream.Disposition.attached_pic
+        if all(stream.disposition & cover_art for stream in container.streams.video):
             container.close()
             raise SourceError(f"{self.spec} holds no video")
         return container

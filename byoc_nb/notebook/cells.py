@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from byoc_nb.dialects import NEEDED, is_processor
 from byoc_nb.errors import ByocError
+from byoc_nb.export.freeze import without_main_guard
 from byoc_nb.processor import FrameProcessor
 
 FIRST_LINE = "# %%byoc\n"  # in place of the magic's line, so that line numbers are those that the user sees
@@ -27,33 +28,13 @@ class Cell:
     target: Any
 
 
-def runnable(text: str) -> str:
-    """The cell's text as it is to be run: the magic's line as a comment, `if __name__ == "__main__":` left out.
+def runnable(text: str, transform: Callable[[str], str]) -> str:
+    """The cell's text as Python to run; `transform` turns IPython's own syntax into Python.
 
-    That block starts a program's own server, for which `%byoc serve` stands here. A text with syntax errors or with
-    IPython's own syntax in it is left as it is.
+    The magic's line is a comment in it, and `if __name__ == "__main__":` left out: that block starts a program's own
+    server, for which `%byoc serve` stands here.
     """
-    text = FIRST_LINE + text
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return text
-    lines = text.splitlines(keepends=True)
-    for node in tree.body:
-        if is_main_guard(node):
-            for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
-                lines[number - 1] = "\n"
-    return "".join(lines)
-
-
-def is_main_guard(node: ast.stmt) -> bool:
-    """Whether the statement is `if __name__ == "__main__":`."""
-    return (
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Compare)
-        and isinstance(node.test.left, ast.Name)
-        and node.test.left.id == "__name__"
-    )
+    return without_main_guard(transform(FIRST_LINE + text))
 
 
 def find_processor(code: str, namespace: Mapping[str, Any], wanted: str = "") -> tuple[str, Any]:
@@ -96,7 +77,7 @@ def _definitions(tree: ast.Module) -> Iterator[str]:
         node = waiting.pop(0)
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
-        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+        elif isinstance(node, ast.If | ast.Try | ast.TryStar | ast.With | ast.ExceptHandler):
             waiting.extend(ast.iter_child_nodes(node))
 
 

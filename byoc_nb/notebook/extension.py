@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from dataclasses import dataclass
 from typing import Any
 
 import byoc_nb
@@ -11,43 +12,55 @@ from byoc_nb.notebook.magic import COMMANDS, ByocMagics
 from byoc_nb.notebook.workbench import Workbench
 
 NAMES = ("FrameProcessor", "VideoFrame", "AudioFrame", "BaseModel", "Field")
-_COMPLETES = r"%{1,2}byoc"
+_COMPLETES = r"%{1,2}byoc\b"
 
-_loaded: dict[Any, ByocMagics] = {}  # by shell; a kernel has one
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What `load` brought into a shell, for `unload` to take back."""
+
+    magics: ByocMagics
+    names: dict[str, Any]
+    made_pytrickle: bool
+
+
+_loaded: dict[Any, _Loaded] = {}  # by shell; a kernel has one
 
 
 def load(shell: Any) -> None:
     """Register everything; doing it again changes nothing."""
     if shell in _loaded:
         return
-    magics = _loaded[shell] = ByocMagics(shell)
+    magics = ByocMagics(shell)
     shell.register_magics(magics)
     shell.set_hook("complete_command", _complete, re_key=_COMPLETES)
-    for name in NAMES:
-        if name not in shell.user_ns:
-            shell.push({name: getattr(byoc_nb, name)}, interactive=False)
-    pytrickle_names.install()
+    names = {name: getattr(byoc_nb, name) for name in NAMES if name not in shell.user_ns}
+    shell.push(names, interactive=False)
+    _loaded[shell] = _Loaded(magics, names, pytrickle_names.install())
     atexit.register(magics.workbench.stop)
 
 
 def unload(shell: Any) -> None:
     """Take everything back; stops what runs."""
-    magics = _loaded.pop(shell, None)
-    if magics is None:
+    loaded = _loaded.pop(shell, None)
+    if loaded is None:
         return
-    atexit.unregister(magics.workbench.stop)
-    magics.workbench.stop()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("byoc", None)
+    shell.magics_manager.registry.pop(ByocMagics.__name__, None)
     dispatcher = shell.strdispatchers.get("complete_command")
     if dispatcher is not None:
         dispatcher.regexs.pop(_pattern(dispatcher), None)
-    pytrickle_names.uninstall()
+    shell.drop_by_id(loaded.names)  # those that still are what `load` put there
+    if loaded.made_pytrickle:
+        pytrickle_names.uninstall()
+    atexit.unregister(loaded.magics.workbench.stop)
+    loaded.magics.workbench.stop()
 
 
 def workbench(shell: Any) -> Workbench:
     """The workbench behind the magics of a shell; raises KeyError before the extension is loaded."""
-    return _loaded[shell].workbench
+    return _loaded[shell].magics.workbench
 
 
 def _pattern(dispatcher: Any) -> Any:
@@ -56,8 +69,10 @@ def _pattern(dispatcher: Any) -> Any:
 
 def _complete(shell: Any, event: Any) -> list[str]:
     """Commands after `%byoc`, options after a command."""
-    before: str = event.line[: event.text_until_cursor and len(event.text_until_cursor)]
+    before: str = event.text_until_cursor
     words = before.split()
+    if not words:
+        return []
     typed = "" if before.endswith(" ") else words[-1]
     done = words[1:] if before.endswith(" ") else words[1:-1]
     if words[0].startswith("%%"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class ByocMagics(Magics):
     """One workbench and its two magics."""
 
     def __init__(self, shell: Any) -> None:
-        super().__init__(shell)  # type: ignore[no-untyped-call]
+        super().__init__(shell)
+        self._shell = shell
         self.workbench = Workbench()
 
     @no_var_expand
@@ -56,17 +58,16 @@ class ByocMagics(Magics):
         arguments = parser_.parse(_CELL, line)
         if isinstance(arguments, str):
             return print(arguments)  # noqa: T201
-        text = runnable(cell)
-        code = self.shell.transform_cell(text)
+        code = runnable(cell, self._shell.transform_cell)
         if _awaits(code):
             raise CellError("the cell awaits at its top level", hint="move that into load_model")
-        result = self.shell.run_cell(text, store_history=False)
+        result = self._shell.run_cell(code, store_history=False)
         if not result.success:  # IPython has shown the error, with the cell's lines
             error = result.error_before_exec or result.error_in_exec
             serving = self.workbench.serving and self.workbench.cell
             keeps = f"; {serving.name} goes on serving" if serving else ""
             raise CellError(f"the cell raised {type(error).__name__}{keeps}")
-        name, target = find_processor(code, self.shell.user_ns, arguments.name)
+        name, target = find_processor(code, self._shell.user_ns, arguments.name)
         reload = self.workbench.use(Cell(cell, name, target))
         if reload is None:
             print(f"{name} is ready · %byoc serve streams video through it")  # noqa: T201
@@ -93,17 +94,17 @@ class ByocMagics(Magics):
         return self.workbench.params(dict(map(_assignment, assignments)))
 
     def _preview(self) -> Any:
-        return Image(data=self.workbench.preview(), format="jpeg")
+        return Image(data=self.workbench.preview(), format="jpeg")  # type: ignore[no-untyped-call]
 
     def _record(self, path: str, seconds: float, channel: str, background: bool) -> Any:
-        return self.workbench.record(path, seconds, channel=channel, background=background)
+        return self.workbench.record(Path(path).expanduser(), seconds, channel=channel, background=background)
 
     def _stop(self) -> None:
         stopped = self.workbench.stop()
         print("stopped · %byoc serve starts again" if stopped else "nothing was running")  # noqa: T201
 
     def _export(self, directory: str, **options: Any) -> Any:
-        return self.workbench.export(Path(directory), self.shell.user_ns, **options)
+        return self.workbench.export(Path(directory).expanduser(), self._shell.user_ns, **options)
 
 
 ByocMagics.byoc.__doc__ = SUMMARY + "".join(
@@ -122,13 +123,9 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 def _awaits(code: str) -> bool:
-    """Whether the code awaits outside of functions."""
+    """Whether the code awaits outside of functions, for which this cell's own run has no event loop left."""
     try:
-        compile(code, "<cell>", "exec", dont_inherit=True)
-    except SyntaxError as error:
-        try:
-            compile(code, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        except SyntaxError:
-            return False  # an ordinary syntax error, which IPython shows when it runs the cell
-        return "await" in str(error) or "async" in str(error) or "outside" in str(error)
-    return False
+        compiled = compile(code, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False  # IPython shows it when it runs the cell
+    return bool(compiled.co_flags & inspect.CO_COROUTINE)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-DEFAULT_PORT = 8000  # the port that BYOC containers serve on
+DEFAULT_PORT = os.environ.get("BYOC_PORT", "8000")  # 8000 is what BYOC containers serve on; checked when it is used
 
 
 class _Help(Exception):
@@ -19,7 +20,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse whose errors are one line and whose help doesn't end the kernel."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message} · {self.prog} --help shows how")
+        raise UsageError(f"{self.prog}: {' '.join(message.split())} · {self.prog} --help shows how")
 
     def print_help(self, file: Any = None) -> NoReturn:
         raise _Help(self.format_help())
@@ -27,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()) or not (2 <= int(width) <= 8192 and 2 <= int(height) <= 8192):
+    if not (width.isdecimal() and height.isdecimal()) or not (2 <= int(width) <= 8192 and 2 <= int(height) <= 8192):
         raise argparse.ArgumentTypeError(f"{text!r} isn't a size such as 1280x720")
     return int(width), int(height)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from byoc_nb.frames import VideoFrame
 
-PREVIEW_WIDTH = 640  # pixels of each picture; the still goes into the notebook file
+PREVIEW_WIDTH = 640  # pixels of each picture at most; the still goes into the notebook file
+PREVIEW_HEIGHT = 720
 _GAP = 8
+_LABEL = 18  # pixels of the line above the pictures
 
 
 class Status(dict[str, Any]):
@@ -45,23 +47,19 @@ class Status(dict[str, Any]):
 
 def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:
     """JPEG bytes of two pictures at equal height, labelled with what they are and when they were."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw  # noqa: PLC0415
 
-    pictures = []
-    for frame in (before, after):
-        picture = Image.fromarray(frame.array)
-        picture.thumbnail((PREVIEW_WIDTH, 10 * PREVIEW_WIDTH))
-        pictures.append(picture)
-    label = 18
-    canvas = Image.new(
-        "RGB",
-        (sum(p.width for p in pictures) + _GAP, max(p.height for p in pictures) + label),
-        "white",
-    )
+    frames = (before, after)
+    height = min(PREVIEW_HEIGHT, *(max(1, min(f.height, f.height * PREVIEW_WIDTH // f.width)) for f in frames))
+    pictures = [
+        Image.fromarray(frame.array).resize((max(1, round(frame.width * height / frame.height)), height))
+        for frame in frames
+    ]
+    canvas = Image.new("RGB", (sum(p.width for p in pictures) + _GAP, height + _LABEL), "white")
     draw, left = ImageDraw.Draw(canvas), 0
-    for picture, frame, name in zip(pictures, (before, after), ("input", "output"), strict=True):
+    for picture, frame, name in zip(pictures, frames, ("input", "output"), strict=True):
         draw.text((left + 2, 2), f"{name} {frame.width}x{frame.height} at {frame.seconds:.2f} s", fill="black")
-        canvas.paste(picture, (left, label))
+        canvas.paste(picture, (left, _LABEL))
         left += picture.width + _GAP
     buffer = io.BytesIO()
     canvas.save(buffer, "JPEG", quality=85)

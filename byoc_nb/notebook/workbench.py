@@ -6,19 +6,21 @@ kernel costs the stream nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
+from byoc_nb.export import Export, export
 from byoc_nb.network.local import LocalNetwork
-from byoc_nb.network.record import Recording, record
+from byoc_nb.network.record import PendingRecording, Recording, record
 from byoc_nb.network.source import Source
 from byoc_nb.notebook.cells import Cell
 from byoc_nb.notebook.show import Status, side_by_side
@@ -30,6 +32,9 @@ from byoc_nb.runtime.threads import LoopThread
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 15.0
+# How long a thread may hold the interpreter while others wait. At Python's 5 ms a cell that computes in pure Python
+# halves a stream of 30 fps (the video's threads ask for it some ten times a frame); at 0.5 ms all frames come through.
+SWITCH_SECONDS = 0.0005
 
 
 class WorkbenchError(ByocError, RuntimeError):
@@ -53,24 +58,6 @@ class ServeOptions:
     policy: Policy = "live"
 
 
-class PendingRecording:
-    """A recording that goes on in the background."""
-
-    def __init__(self, future: Future[Recording], path: Path) -> None:
-        self._future, self.path = future, path
-
-    def wait(self, timeout: float | None = None) -> Recording:
-        """Wait until it is complete; raises RecordError, or TimeoutError after `timeout` seconds."""
-        return self._future.result(timeout)
-
-    @property
-    def done(self) -> bool:
-        return self._future.done()
-
-    def __repr__(self) -> str:
-        return str(self._future.result()) if self.done else f"recording {self.path} …"
-
-
 class Workbench:
     """Holds the notebook's processor cell and, while it serves, the local network around it."""
 
@@ -81,6 +68,7 @@ class Workbench:
         self._slot: ProcessorSlot | None = None
         self._network: LocalNetwork | None = None
         self._params: dict[str, Any] = {}  # kept while nothing serves
+        self._switch_seconds = sys.getswitchinterval()
 
     # ---- the processor
 
@@ -154,6 +142,7 @@ class Workbench:
         if old is not None and before and (before.host, before.port) == (options.host, options.port):
             return old
         io = self._io = self._io or LoopThread("byoc-io")
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             network = io.run(self._open(self.cell, options.host, options.port))
             if old is not None:
@@ -162,6 +151,7 @@ class Workbench:
             if old is None:
                 self._io = None
                 io.stop()
+                sys.setswitchinterval(self._switch_seconds)
             raise
         self._network = network
         return network
@@ -185,8 +175,13 @@ class Workbench:
     async def _restore_params(self, slot: ProcessorSlot) -> None:
         """The parameters that were set before a stop, as far as they still fit."""
         if self._params and slot.current is not None:
-            values, _ = params_.carry_over(slot.current.processor.model, self._params)
-            slot.apply(params_.as_dict(values), ignore_unknown=True)
+            values, dropped = params_.carry_over(slot.current.processor.model, self._params)
+            try:
+                await asyncio.wrap_future(slot.apply(params_.as_dict(values), ignore_unknown=True))
+            except Exception as error:  # the processor's own update_params: it goes on with its defaults
+                logger.warning("the parameters from before could not be restored: %s", describe(error))
+            for name, why in dropped.items():
+                logger.warning("the parameter %s from before was dropped: %s", name, why)
 
     def stop(self) -> bool:
         """End the stream, the server and every thread; the cell and the parameters are kept. False if nothing ran."""
@@ -203,6 +198,7 @@ class Workbench:
             if slot is not None:
                 slot.close()
             io.stop()
+            sys.setswitchinterval(self._switch_seconds)
         return True
 
     # ---- parameters
@@ -276,6 +272,8 @@ class Workbench:
         """
         if self._io is None or self._network is None:
             raise WorkbenchError("nothing is running that could be recorded", hint="%byoc serve")
+        if channel not in ("input", "output"):
+            raise WorkbenchError(f"there is no channel {channel!r}", hint="record input or output")
         future = self._io.submit(record(self.urls[channel], Path(path), seconds))
         pending = PendingRecording(future, Path(path))
         if background:
@@ -285,3 +283,13 @@ class Workbench:
         except BaseException:  # an interrupted cell must not go on recording
             future.cancel()
             raise
+
+    # ---- leaving
+
+    def export(
+        self, folder: Path, namespace: Mapping[str, Any], *, name: str = "", cpu: bool = False, force: bool = False
+    ) -> Export:
+        """Freeze the processor's cell into a container folder; see `byoc_nb.export.export`."""
+        if self.cell is None:
+            raise WorkbenchError("there is no processor to export", hint="run a cell that begins with %%byoc first")
+        return export(folder, self.cell.text, self.cell.name, namespace, name=name, cpu=cpu, force=force)

@@ -1,5 +1,6 @@
-"""The side channels of a stream: events out, control in. Neither ever ends the media by failing.
+"""The side channels of a stream: events out, control in.
 
+Events never end the media by failing; the end of the control channel is the end of the stream, as in go-livepeer.
 Events are JSON objects, one a segment, in the wrapper that go-livepeer's gateway reads; it ends a stream that sent
 none for 30 s. Control messages are JSON objects, one a segment; `{"keep": "alive"}` is only a sign of life.
 """
@@ -18,6 +19,7 @@ from byoc_nb.trickle import TrickleError, TricklePublisher, TrickleSubscriber
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 8.0  # the gateway's limit is 30 s; a lost one or two must not matter
+ANSWER_SECONDS = 10.0  # a connection that died unseen must not swallow the heartbeats
 WAITING_EVENTS = 64
 MAX_CONTROL_BYTES = 10 << 20  # the gateway's own bound for an update
 
@@ -31,8 +33,10 @@ class Events:
         self._closed = asyncio.Event()
 
     def emit(self, kind: str, *, queue: str = "ai_stream_events", **data: Any) -> None:
-        """Send an event; one too many is dropped, because events must not grow while the channel is away."""
-        if self._url and self._queue.qsize() < WAITING_EVENTS:
+        """Send an event; while the channel is away, the oldest give way to the newest."""
+        if self._url:
+            if self._queue.qsize() >= WAITING_EVENTS:
+                self._queue.get_nowait()
             event = {"type": kind, "timestamp": round(time.time() * 1000), **data}
             text = json.dumps({"event": event, "queue_event_type": queue}, default=str)
             self._queue.put_nowait(text.encode())
@@ -64,17 +68,21 @@ class Events:
         try:
             async with TricklePublisher(self._url, mime="application/json", verify_tls=self._verify_tls) as publisher:
                 while (data := await self._queue.get()) is not None:
-                    async with await publisher.next() as segment:
+                    async with asyncio.timeout(ANSWER_SECONDS), await publisher.next() as segment:
                         await segment.write(data)
-        except TrickleError as error:
-            logger.warning("events can't be published: %s", error.one_line())
+        except (TrickleError, TimeoutError) as error:
+            why = error.one_line() if isinstance(error, TrickleError) else f"no answer for {ANSWER_SECONDS:.0f} s"
+            logger.warning("events can't be published to %s: %s", self._url, why)
             return True
         return False
 
     async def _beat(self) -> None:
         while True:
             status = self._status()
-            fps = {"ingress_video_fps": status["input_status"]["fps"], "egress_video_fps": status["inference_status"]["fps"]}
+            fps = {
+                "ingress_video_fps": status["input_status"]["fps"],
+                "egress_video_fps": status["inference_status"]["fps"],
+            }
             self.emit("heartbeat", queue="stream_heartbeat", fps=fps)
             self.emit("status", **status)
             await asyncio.sleep(HEARTBEAT_SECONDS)
@@ -92,11 +100,15 @@ class Control:
         try:
             async with TrickleSubscriber(self._url, start=-2, verify_tls=self._verify_tls) as subscriber:
                 async for segment in subscriber:
-                    data = bytearray()
+                    data, size = bytearray(), 0
                     async for chunk in segment:
-                        if len(data) + len(chunk) <= MAX_CONTROL_BYTES:
+                        size += len(chunk)
+                        if size <= MAX_CONTROL_BYTES:
                             data += chunk
-                    await self._handle(bytes(data))
+                    if size <= MAX_CONTROL_BYTES:
+                        await self._handle(bytes(data))
+                    else:
+                        logger.warning("a control message of %d bytes is too long", size)
         except TrickleError as error:
             logger.warning("the control channel failed: %s", error.one_line())
 

@@ -6,11 +6,13 @@ counted as dropped; under `lossless` the decoder waits. Bytes go in and out thro
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import av
@@ -29,9 +31,13 @@ logger = logging.getLogger(__name__)
 Policy = Literal["live", "lossless"]
 
 WAITING_FRAMES = 4  # pictures between two threads; each is a frame interval of latency when the queue is full
+SOUNDS_A_PICTURE = 64  # how many sounds take as much room in a queue: 5 s of AAC alone, and no burst displaces pictures
 WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the encoder and the network
 TOO_SLOW = "processor too slow"
-_USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt)  # a cell's sys.exit() must not end the thread that ran it
+SOUND_TOO_SLOW = "processor too slow for the sound"
+CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
+# A cell's sys.exit() must not end the thread that ran it, nor a task of its own that it cancelled and awaits
+_USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
 
 
 class _Input(NamedTuple):
@@ -61,16 +67,19 @@ class Pipeline:
         policy: Policy = "live",
         retire: Callable[[Host], None],
     ) -> None:
-        self.bytes_in: CrossQueue[bytes] = CrossQueue(WAITING_BYTES, weigh=len)
+        self.bytes_in: CrossQueue[bytes | None] = CrossQueue(WAITING_BYTES, weigh=lambda data: len(data or b""))
         self.bytes_out: CrossQueue[TimedChunk] = CrossQueue(WAITING_BYTES, weigh=lambda item: len(item[0].data))
         self.newest: tuple[VideoFrame, VideoFrame] | None = None  # the last picture before and after processing
         self._decoder, self._slot, self._stats, self._retire = decoder, slot, stats, retire
         self._frames: CrossQueue[_Input] = CrossQueue(
-            WAITING_FRAMES,
-            weigh=lambda item: isinstance(item.frame, VideoFrame),
+            WAITING_FRAMES * SOUNDS_A_PICTURE,
+            weigh=lambda item: SOUNDS_A_PICTURE if isinstance(item.frame, VideoFrame) else 1,
             make_room=self._drop_oldest if policy == "live" else None,
         )
-        self._processed: CrossQueue[_Output] = CrossQueue(WAITING_FRAMES, weigh=lambda item: item.picture is not None)
+        self._processed: CrossQueue[_Output] = CrossQueue(
+            WAITING_FRAMES * SOUNDS_A_PICTURE,
+            weigh=lambda item: 1 if item.picture is None else SOUNDS_A_PICTURE,
+        )
         self._threads = [
             threading.Thread(target=work, name=f"byoc-{name}", daemon=True)
             for name, work in (("decode", self._decode), ("encode", self._encode))
@@ -88,7 +97,8 @@ class Pipeline:
 
     def start(self, host: Host) -> None:
         """Begin with this processor."""
-        self._serving = host
+        with self._lock:
+            self._serving = host
         for thread in self._threads:
             thread.start()
         host.submit(self._pump(host))
@@ -100,16 +110,22 @@ class Pipeline:
         """
         self.bytes_in.close(discard=True)
         self._frames.close(discard=True)
+        self._processed.unbound()  # where nobody takes the output, the processor must not wait for it
         deadline = time.monotonic() + timeout
         finished = self._processing_done.wait(timeout) if self._serving else True
         if not finished:
             logger.warning("the processor did not finish its frame within %.0f s; the stream ends without it", timeout)
         self._processed.close()
+        self._join(max(0.5, deadline - time.monotonic()))
+        self.bytes_out.close()  # a server that takes no bytes held the encoder up to here
+        self._join(0.5)
+        return finished
+
+    def _join(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(max(0.5, deadline - time.monotonic()))
-        self.bytes_out.close()
-        return finished
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     # ---- hot reload
 
@@ -117,10 +133,10 @@ class Pipeline:
         """Another processor is current; the event is set when `old` has finished its last frame."""
         with self._lock:
             done = self._handed_over = threading.Event()
-            waits = self._serving is old and not self._processing_done.is_set()
-        if waits:
+            waits = self._serving in (old, None) and not self._processing_done.is_set()
+        if waits:  # for the frame in work; before the first one, for `start`
             self._frames.wake()
-        else:  # replaced before it got its first frame, or after the last one
+        else:
             self._retire(old)
             done.set()
         return done
@@ -131,20 +147,23 @@ class Pipeline:
         try:
             while True:
                 data = self.bytes_in.get()
-                received = time.monotonic()
-                for frame in self._decoder.feed(data):
-                    self._queue(frame, received)
+                self._decode_from(self._decoder.cut() if data is CUT else self._decoder.feed(data))
         except Closed:
             pass
-        except Exception as error:  # whatever libav finds in a stream costs this stream, not the container
-            self._stats.error("decoding", error)
-        try:
-            for frame in self._decoder.flush():
-                self._queue(frame, time.monotonic())
-        except (Closed, av.FFmpegError):
-            pass
+        with contextlib.suppress(Closed):
+            self._decode_from(self._decoder.flush())
         self.bytes_in.close(discard=True)
         self._frames.close()
+
+    def _decode_from(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
+        received = time.monotonic()
+        try:
+            for frame in frames:
+                self._queue(frame, received)
+        except Closed:
+            raise
+        except Exception as error:  # whatever libav finds in a stream costs these bytes, not the stream
+            self._stats.error("decoding", error)
 
     def _queue(self, frame: VideoFrame | AudioFrame, received: float) -> None:
         if isinstance(frame, VideoFrame):
@@ -154,11 +173,14 @@ class Pipeline:
         self._frames.put(_Input(frame, received))
 
     def _drop_oldest(self, waiting: deque[_Input]) -> None:
-        for index, item in enumerate(waiting):
-            if isinstance(item.frame, VideoFrame):
-                del waiting[index]
-                self._stats.drop(TOO_SLOW)
-                return
+        """The oldest picture where four wait, else the oldest sound."""
+        pictures = [index for index, item in enumerate(waiting) if isinstance(item.frame, VideoFrame)]
+        if len(pictures) >= WAITING_FRAMES:
+            del waiting[pictures[0]]
+            self._stats.drop(TOO_SLOW)
+        else:
+            del waiting[next(index for index, item in enumerate(waiting) if isinstance(item.frame, AudioFrame))]
+            self._stats.drop(SOUND_TOO_SLOW)
 
     # ---- the processor's thread
 
@@ -199,28 +221,33 @@ class Pipeline:
         self._handed_over.set()
 
     async def _process_video(self, host: Host, frame: VideoFrame, received: float) -> None:
-        untouched = frame.to_av()
-        out: VideoFrame | None
+        untouched, pts = frame.to_av(), frame.timestamp
+        picture: av.VideoFrame | None = untouched
+        color = frame.color
         try:
             out = await host.processor.video(frame)
             picture = None if out is None else out.to_av()
+            if out is not None:
+                pts, color = ticks(out), out.color
         except _USER_ERRORS as error:
+            _raise_if_cancelled(error)
             self._stats.error("the processor raised", error)
-            out, picture = VideoFrame(untouched, frame.timestamp, frame.time_base), untouched
-        if out is None or picture is None:
+            picture = untouched
+        if picture is None:
             self._stats.drop("withheld")
             return
-        self.newest = (VideoFrame(untouched, frame.timestamp), VideoFrame(picture, ticks(out)))
-        await self._processed.aput(_Output(picture, out.color, None, ticks(out), received))
+        self.newest = (VideoFrame(untouched, frame.timestamp), VideoFrame(picture, pts))
+        await self._processed.aput(_Output(picture, color, None, pts, received))
 
     async def _process_audio(self, host: Host, frame: AudioFrame, received: float) -> None:
         try:
-            sounds = await host.processor.audio(frame)
+            sounds = [(sound, ticks(sound)) for sound in await host.processor.audio(frame)]
         except _USER_ERRORS as error:
+            _raise_if_cancelled(error)
             self._stats.error("the processor raised", error)
-            sounds = [frame]
-        for sound in sounds:
-            await self._processed.aput(_Output(None, None, sound, ticks(sound), received))
+            sounds = [(frame, frame.timestamp)]
+        for sound, pts in sounds:
+            await self._processed.aput(_Output(None, None, sound, pts, received))
 
     # ---- the encode thread
 
@@ -234,7 +261,9 @@ class Pipeline:
                     encoder = SegmentEncoder(with_video="video" in kinds, with_audio="audio" in kinds)
                 try:
                     self._encode_one(encoder, item)
-                except (av.FFmpegError, ValueError, RuntimeError) as error:
+                except Closed:
+                    raise
+                except Exception as error:  # a picture that can't be encoded costs itself
                     self._stats.error("encoding", error)
         except Closed:
             pass
@@ -256,3 +285,10 @@ class Pipeline:
             for chunk in encoder.audio(item.sound):
                 self._stats.audio_out += 1
                 self.bytes_out.put((chunk, item.received))
+
+
+def _raise_if_cancelled(error: BaseException) -> None:
+    """Tell the end of the processor's thread from a CancelledError of the user's own."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error

@@ -44,6 +44,7 @@ class StreamStart(BaseModel):
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("must be an http:// or https:// URL")
+            _ = parts.port  # raises ValueError for what is no port
         return value
 
     @field_validator("params", mode="before")
@@ -107,5 +108,5 @@ def _number(params: dict[str, Any], name: str) -> float:
         if isinstance(value, bool):
             raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadRequest({f"params.{name}": f"must be a number, not {value!r:.80}"}) from None

@@ -19,6 +19,7 @@ from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
 from byoc_nb.params import ParamsError
 from byoc_nb.runtime.requests import BadRequest, parse_object, parse_start
+from byoc_nb.runtime.slot import ProcessorExited
 from byoc_nb.runtime.stats import describe
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def application(
         client_max_size=MAX_BODY_BYTES, middlewares=[_errors(server), _bearer(token), *middleware], **options
     )
     routes = Routes(server)
-    for base in dict.fromkeys(("", "/api", prefix.rstrip("/"))):
+    for base in dict.fromkeys(("", "/api", f"/{prefix.strip('/')}".rstrip("/"))):
         app.router.add_post(f"{base}/stream/start", routes.start)
         app.router.add_post(f"{base}/stream/params", routes.params)
         app.router.add_post(f"{base}/stream/stop", routes.stop)
@@ -60,9 +61,9 @@ class Routes:
         start = parse_start(await request.read())
         try:
             await self._server.start_stream(start)
-        except ByocError:
-            raise
         except Exception as error:
+            if _is_ours(error):
+                raise
             logger.warning("a stream could not be started", exc_info=error)
             raise BadRequest({"params": f"the processor refused to start: {describe(error)}"}) from None
         return self._reply(
@@ -74,9 +75,9 @@ class Routes:
         changes = parse_object(await request.read())
         try:
             done = await self._server.update_params(changes)
-        except ByocError:
-            raise
         except Exception as error:
+            if _is_ours(error):
+                raise
             raise BadRequest({"params": f"the processor refused them: {describe(error)}"}) from None
         if done:
             return self._reply(message="Parameters updated successfully")
@@ -164,7 +165,11 @@ def _errors(server: StreamServer) -> Any:
         except web.HTTPRequestEntityTooLarge:
             return _error(413, f"the body is larger than {MAX_BODY_BYTES >> 20} MB")
         except web.HTTPException as error:
-            return _error(error.status, f"{error.reason}: {request.method} {request.path}")
+            if error.status < 400:  # a redirect of a route of the user's own
+                raise
+            answer = _error(error.status, f"{error.reason}: {request.method} {request.path}")
+            answer.headers.update({name: value for name, value in error.headers.items() if name == "Allow"})
+            return answer
         except Exception as error:
             logger.exception("%s %s failed", request.method, request.path)
             return _error(500, f"internal error: {describe(error)}")
@@ -177,12 +182,17 @@ def _bearer(token: str) -> Any:
 
     @web.middleware
     async def bearer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if token and "/stream/" in request.path and not hmac.compare_digest(given, expected):
             return _error(401, "this container asks for a bearer token")
         return await handler(request)
 
     return bearer
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this package refuses, not the user's code."""
+    return isinstance(error, ByocError) and not isinstance(error, ProcessorExited)
 
 
 def _error(status: int, message: str, **more: Any) -> web.Response:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -61,7 +62,7 @@ class StreamServer:
 
     `frame_processor`: a class (built on the processor's own thread), an instance, or a function that takes a frame.
     `slot`: a processor that is already loaded, which then outlives the server; `frame_processor` is not built.
-    `policy`: "live" drops the oldest waiting frame when the processor is too slow, "lossless" waits for it.
+    `policy`: "live" (or BYOC_POLICY's value) drops the oldest waiting frame when the processor is too slow, "lossless" waits for it.
     `token`: a bearer token that every `/stream/*` call must carry; empty asks for none.
     `verify_tls`: check the certificates of trickle servers; off by default, orchestrators sign their own.
     """
@@ -82,7 +83,7 @@ class StreamServer:
         app_kwargs: Mapping[str, Any] | None = None,
         *,
         slot: ProcessorSlot | None = None,
-        policy: Policy = "live",
+        policy: Policy | None = None,
         token: str = "",
         verify_tls: bool = False,
     ) -> None:
@@ -96,7 +97,7 @@ class StreamServer:
         self._owns_slot = slot is None
         self.session: StreamSession | None = None  # the running stream, or the last one
         self.load_error = ""
-        self.policy = policy
+        self.policy: Policy = policy or ("lossless" if os.environ.get("BYOC_POLICY") == "lossless" else "live")
         self._verify_tls = verify_tls
         self._loading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -104,13 +105,11 @@ class StreamServer:
         self._stopped = asyncio.Event()
         self.app = rest.application(self, token=token, middleware=middleware, prefix=route_prefix, **(app_kwargs or {}))
         for route in custom_routes or ():
-            self.add_route(*(route.values() if isinstance(route, Mapping) else route))
+            self.add_route(*(RouteConfig(**route) if isinstance(route, Mapping) else route))
         self.app.on_startup.extend(on_startup or ())
         self.app.on_shutdown.extend(on_shutdown or ())
 
-    def add_route(
-        self, method: str, path: str, handler: Any, kwargs: Mapping[str, Any] | None = None
-    ) -> None:
+    def add_route(self, method: str, path: str, handler: Any, kwargs: Mapping[str, Any] | None = None) -> None:
         """Add a route of the user's own, before the server starts."""
         self.app.router.add_route(method, path, handler, **(kwargs or {}))
 
@@ -150,10 +149,10 @@ class StreamServer:
     async def run_forever(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop`; leaves nothing running."""
         loop = asyncio.get_running_loop()
-        await self.start_server()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
         try:
+            await self.start_server()
             await self._stopped.wait()
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -215,6 +214,7 @@ class StreamServer:
         done = True
         if own:
             future = self.slot.apply(own, ignore_unknown=ignore_unknown)
+            future.add_done_callback(_log_refusal)  # also when nobody waits for it any more
             try:
                 await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), UPDATE_SECONDS)
             except TimeoutError:
@@ -238,9 +238,12 @@ class StreamServer:
             logger.warning("a control message was refused: %s", describe(error))
 
 
-async def run_processor(
-    processor: Any, port: int = 8000, host: str = "0.0.0.0", **options: Any
-) -> None:
+def _log_refusal(done: Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        logger.warning("an update of the parameters was refused: %s", describe(error))
+
+
+async def run_processor(processor: Any, port: int = 8000, host: str = "0.0.0.0", **options: Any) -> None:
     """Serve a processor (class, instance or function) until SIGTERM or SIGINT; `options` go to `StreamServer`."""
     await StreamServer(processor, port=port, host=host, **options).run_forever()
 
@@ -255,4 +258,3 @@ def free_port(host: str, near: int = 0) -> int:
                 continue
             return int(probe.getsockname()[1])
     return 0
-

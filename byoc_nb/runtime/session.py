@@ -12,7 +12,7 @@ from typing import Any
 from byoc_nb.media.decode import Decoder
 from byoc_nb.runtime.channels import Control, Events
 from byoc_nb.runtime.egress import LAST_BYTES_SECONDS, TimedChunk, publish_segments
-from byoc_nb.runtime.pipeline import TOO_SLOW, Pipeline, Policy
+from byoc_nb.runtime.pipeline import CUT, TOO_SLOW, Pipeline, Policy
 from byoc_nb.runtime.requests import StreamStart
 from byoc_nb.runtime.slot import Host, ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 OnControl = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
 PROCESSOR_STOP_SECONDS = 3.0  # go-livepeer's gateway gives a whole stop 10 s
+CLOSE_SECONDS, CLOSE_ROUNDS = 1.0, 3  # for the channels' connections to end
 
 
 class StreamSession:
@@ -37,7 +38,12 @@ class StreamSession:
         self.stats = StreamStats()
         self.reason = ""  # why it ended
         self._slot, self._verify_tls = slot, verify_tls
-        self._decoder = Decoder(size=request.size, max_framerate=request.max_framerate, on_drop=self.stats.drop)
+        self._decoder = Decoder(
+            size=request.size,
+            max_framerate=request.max_framerate,
+            on_drop=self.stats.drop,
+            on_error=lambda error: self.stats.error("input", error),
+        )
         self.pipeline = Pipeline(self._decoder, slot, self.stats, policy=policy, retire=self._retire)
         self.events = Events(request.events_url, self.status_event, verify_tls=verify_tls)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,11 +92,12 @@ class StreamSession:
             self._stop_task = self._loop.create_task(self._stop())
 
     async def _stop(self) -> None:
-        self._slot.close_stream()
         finished = await asyncio.to_thread(self.pipeline.stop, PROCESSOR_STOP_SECONDS)
-        host = self.pipeline.serving
-        if finished and host is not None:
-            await self._slot.stop_stream(host)
+        current = self._slot.close_stream()
+        served = self.pipeline.serving if finished else None
+        for host in dict.fromkeys((served, current if current is not self.pipeline.serving else None)):
+            if host is not None:
+                await self._slot.stop_stream(host)
         if self._egress_task is not None:
             await asyncio.wait([self._egress_task], timeout=LAST_BYTES_SECONDS)
         self.events.emit("stream_stopped", reason=self.reason)
@@ -100,15 +107,22 @@ class StreamSession:
 
     async def _close_channels(self) -> None:
         await self.events.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(CLOSE_ROUNDS):  # the first cancels the work, the next one farewells to a server that hangs
+            for task in self._tasks:
+                task.cancel()
+            if not self._tasks or not (await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS))[1]:
+                break
         self._tasks.clear()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
+        task.add_done_callback(self._report)
         return task
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.stats.error("internal", error)  # a defect of ours: never silent
 
     # ---- hot reload: what the slot and the pipeline ask
 
@@ -124,7 +138,10 @@ class StreamSession:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
-        self._loop.call_soon_threadsafe(begin)
+        try:
+            self._loop.call_soon_threadsafe(begin)
+        except RuntimeError:  # the loop has ended; what comes back only now was hanging
+            old.close_soon()
 
     async def _stop_and_close(self, old: Host) -> None:
         await self._slot.stop_stream(old)
@@ -139,11 +156,14 @@ class StreamSession:
                 async for segment in channel:
                     if segment.gap:
                         logger.warning("the input skipped %d segments", segment.gap)
+                        await queue.aput(CUT)
                     async for data in segment:
                         if first:
                             self.events.emit("receive_first_ingest_segment")
                             first = False
                         await queue.aput(data)
+                    if segment.truncated:
+                        await queue.aput(CUT)
             self.reason = self.reason or "the input ended"
         except TrickleError as error:
             self.stats.error("input", error)
@@ -206,4 +226,3 @@ class StreamSession:
                 "restart_count": 0,
             },
         }
-

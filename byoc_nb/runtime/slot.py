@@ -7,6 +7,7 @@ running on one thread, and a new processor can load there while the old one stil
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -17,13 +18,18 @@ from typing import Any, Protocol, TypeVar
 
 from byoc_nb import params as params_
 from byoc_nb.dialects import Processor
+from byoc_nb.errors import ByocError
+from byoc_nb.runtime.stats import describe
 from byoc_nb.runtime.threads import LoopThread
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HOOK_SECONDS = 5.0  # how long a stop hook may take before the runtime goes on without it
-_STOPS = (Exception, SystemExit, KeyboardInterrupt)  # a cell's sys.exit() must not end the thread that ran it
+
+
+class ProcessorExited(ByocError, RuntimeError):
+    """The processor's code asked the program to exit, or its thread has ended."""
 
 
 @dataclass(repr=False)
@@ -63,6 +69,9 @@ class Host:
         self.thread = LoopThread("byoc-processor")
         self._target = target
         self._processor: Processor | None = None
+        self._updating = asyncio.Lock()  # one change of parameters at a time
+        self._stopping = asyncio.Lock()
+        self._streaming = False
 
     @property
     def processor(self) -> Processor:
@@ -71,23 +80,53 @@ class Host:
         return self._processor
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the processor's thread."""
-        return self.thread.submit(coroutine)
+        """Run a coroutine on the processor's thread; ProcessorExited for a cell's sys.exit(), or without a thread."""
+        guarded = _guarded(coroutine)
+        try:
+            return self.thread.submit(guarded)
+        except RuntimeError:
+            guarded.close()
+            coroutine.close()
+            raise ProcessorExited("the processor's thread has ended") from None
+
+    # ---- on the processor's thread
 
     async def build(self) -> None:
-        """Make and load the processor; runs on its own thread."""
+        """Make and load the processor."""
         try:
             self._processor = Processor(self._target)
             await self._processor.load()
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise RuntimeError(f"the processor raised {type(error).__name__} while loading") from error
         finally:
             self._target = None  # a replaced class must be collectable
+
+    async def set_params(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> None:
+        """Apply changes to the values as they are now, which is after all changes that came before."""
+        async with self._updating:
+            values = params_.merge(self.processor.values, changes, ignore_unknown=ignore_unknown)
+            await self.processor.set_params(values, dict(changes))
+
+    async def start_stream(self, params: dict[str, Any]) -> None:
+        """A stream begins."""
+        await self.processor.stream_start(params)
+        self._streaming = True
+
+    async def stop_stream(self) -> None:
+        """The stream that was begun is over; without one, nothing. A second call waits for the first."""
+        async with self._stopping:
+            streaming, self._streaming = self._streaming, False
+            if streaming:
+                await self.processor.stream_stop()
+
+    # ---- from elsewhere
 
     def close(self) -> None:
         """End the thread; a processor that blocks it is left behind and logged."""
         if not self.thread.stop(HOOK_SECONDS):
-            logger.warning("a processor still blocks its thread %.0f s after it was replaced", HOOK_SECONDS)
+            logger.warning("a processor still blocks its thread %.0f s after it was to end", HOOK_SECONDS)
+
+    def close_soon(self) -> None:
+        """`close` without waiting."""
+        threading.Thread(target=self.close, name="byoc-close", daemon=True).start()
 
 
 class ProcessorSlot:
@@ -96,8 +135,10 @@ class ProcessorSlot:
     def __init__(self) -> None:
         self.current: Host | None = None
         self.reloads = 0
-        self._lock = threading.RLock()  # one replacement at a time
+        self._replacing = threading.RLock()  # one replacement at a time
+        self._lock = threading.Lock()  # for what a replacement and a stream's beginning or end both touch; held briefly
         self._stream: Stream | None = None
+        self._closed = False
 
     async def load(self, target: Any) -> None:
         """Build and load the first processor; raises what the user's code raises."""
@@ -105,9 +146,9 @@ class ProcessorSlot:
         try:
             await asyncio.wrap_future(host.submit(host.build()))
         except BaseException:
-            host.thread.stop()
+            host.close_soon()
             raise
-        self.current = host
+        self._closed, self.current = False, host
 
     def replace(self, target: Any, timeout: float | None = None) -> Reload:
         """Build, load and start another processor on its own thread, then make it the current one.
@@ -116,87 +157,110 @@ class ProcessorSlot:
         `timeout` in seconds bounds the loading.
         """
         began = time.perf_counter()
-        with self._lock:
+        with self._replacing:
             old, stream = self.current, self._stream
             dropped_before = stream.frames_dropped() if stream else 0
             host = Host(target)
             try:
                 host.submit(host.build()).result(timeout)
-                params_dropped = host.submit(self._adopt(host, old)).result(timeout)
+                while True:
+                    stream, held = self._stream, params_.as_dict(old.processor.values) if old else {}
+                    params_dropped = host.submit(self._adopt(host, held, stream)).result(timeout)
+                    with self._lock:
+                        if self._closed:
+                            raise ProcessorExited("the server was stopped while the processor was loading")
+                        if self._stream is stream:
+                            self.current = host
+                            break
+                    host.submit(host.stop_stream()).result(HOOK_SECONDS)  # a stream came or went meanwhile
             except BaseException:
-                threading.Thread(target=host.close, name="byoc-close", daemon=True).start()
+                host.close_soon()
                 raise
-            self.current = host
             self.reloads += 1
-            stream, lost = self._stream, 0
+            lost = 0
             if stream is not None and old is not None:
                 stream.swapped(old).wait(HOOK_SECONDS)
                 lost = stream.frames_dropped() - dropped_before
             elif old is not None:
+                with contextlib.suppress(ProcessorExited, TimeoutError):  # where a stream has just ended
+                    old.submit(old.stop_stream()).result(HOOK_SECONDS)
                 old.close()
         return Reload(host.processor.name, time.perf_counter() - began, lost, params_dropped)
 
-    async def _adopt(self, host: Host, old: Host | None) -> dict[str, str]:
+    async def _adopt(self, host: Host, held: dict[str, Any], stream: Stream | None) -> dict[str, str]:
         """The new processor takes over parameters and stream; runs on its thread."""
         processor = host.processor
-        dropped: dict[str, str] = {}
-        if old is not None and old.processor.values:
-            held = params_.as_dict(old.processor.values)
-            values, dropped = params_.carry_over(processor.model, held)
-            kept = {name: value for name, value in params_.as_dict(values).items() if name in held}
-            if values != processor.values:
-                await processor.set_params(values, kept)
-        if self._stream is not None:
-            await processor.stream_start(dict(self._stream.params))
+        values, dropped = params_.carry_over(processor.model, held)
+        kept = {name: value for name, value in params_.as_dict(values).items() if name in held}
+        if held and values != processor.values:
+            await processor.set_params(values, kept)
+        if stream is not None:
+            await host.start_stream(dict(stream.params))
         return dropped
 
     # ---- parameters
 
-    def validate(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> params_.Values:
-        """The values that `changes` would give; raises ParamsError. Nothing is changed."""
-        current = self.current
-        return params_.merge(current.processor.values, changes, ignore_unknown=ignore_unknown) if current else {}
-
     def apply(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> Future[None]:
         """Validate now (raises ParamsError), apply on the processor's thread; the future tells when that is done."""
-        values = self.validate(changes, ignore_unknown=ignore_unknown)
-        if self.current is None:
+        host = self.current
+        if host is None:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        return self.current.submit(self.current.processor.set_params(values, dict(changes)))
+        params_.merge(host.processor.values, changes, ignore_unknown=ignore_unknown)
+        return host.submit(host.set_params(changes, ignore_unknown=ignore_unknown))
 
     # ---- streams
 
     async def open_stream(self, stream: Stream) -> Host:
         """A stream begins on the current processor, which is returned; raises what `on_stream_start` raises."""
-        host = self.current
-        if host is None:
-            raise RuntimeError("no processor is loaded")
-        self._stream = stream
+        with self._lock:
+            host = self.current
+            if host is None:
+                raise RuntimeError("no processor is loaded")
+            self._stream = stream
         try:
-            await asyncio.wrap_future(host.submit(host.processor.stream_start(dict(stream.params))))
+            await asyncio.wrap_future(host.submit(host.start_stream(dict(stream.params))))
         except BaseException:
-            self._stream = None
+            current = self.close_stream()
+            if current is not None and current is not host:  # replaced meanwhile
+                await self.stop_stream(current)
+                host.close_soon()
             raise
         return host
 
-    def close_stream(self) -> None:
-        """The stream is over; swaps no longer concern it."""
-        self._stream = None
+    def close_stream(self) -> Host | None:
+        """The stream is over, swaps no longer concern it; gives the current processor."""
+        with self._lock:
+            self._stream = None
+            return self.current
 
     async def stop_stream(self, host: Host) -> None:
-        """Run the stop hooks of `host`, within a few seconds; what they raise is logged."""
+        """Run the stop hooks of `host` if it has a stream, within a few seconds; what they raise is logged."""
+        name = host.processor.name
         try:
-            await asyncio.wait_for(asyncio.wrap_future(host.submit(host.processor.stream_stop())), HOOK_SECONDS)
-        except TimeoutError:
-            logger.warning("the stop hooks of %s took over %.0f s", host.processor.name, HOOK_SECONDS)
-        except _STOPS as error:
-            logger.warning("a stop hook of %s raised", host.processor.name, exc_info=error)
+            future = asyncio.wrap_future(host.submit(host.stop_stream()))
+        except ProcessorExited:
+            return  # it was replaced and has ended, its hooks were run then
+        await asyncio.wait({future}, timeout=HOOK_SECONDS)
+        if not future.done():
+            future.cancel()
+            logger.warning("the stop hooks of %s took over %.0f s", name, HOOK_SECONDS)
+        elif not future.cancelled() and (error := future.exception()) is not None:
+            logger.warning("a stop hook of %s raised", name, exc_info=error)
 
     def close(self) -> None:
-        """Free the processor and its thread."""
+        """Free the processor and its thread; a replacement that is still loading is given up."""
         with self._lock:
+            self._closed = True
             host, self.current = self.current, None
         if host is not None:
             host.close()
+
+
+async def _guarded(coroutine: Coroutine[Any, Any, T]) -> T:
+    """A cell's sys.exit() must end neither the thread that runs it nor the one that waits for it."""
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise ProcessorExited(f"the processor's code ended itself: {describe(error)}") from error

@@ -33,7 +33,8 @@ class Rate:
         self._forget(now)
         if len(self._times) < 2:
             return 0.0
-        return (len(self._times) - 1) / (max(self._times[-1], now - 0.5) - self._times[0])
+        span = max(self._times[-1], now - 0.5) - self._times[0]
+        return (len(self._times) - 1) / span if span > 0 else 0.0
 
     def _forget(self, now: float) -> None:
         while self._times and self._times[0] < now - RATE_WINDOW_SECONDS:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -18,6 +21,7 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         self.name = name
         self.loop = asyncio.new_event_loop()
+        self._stop: asyncio.Future[None] = self.loop.create_future()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -41,7 +45,8 @@ class LoopThread:
     def stop(self, timeout: float = 5.0) -> bool:
         """Cancel what still runs, end the loop and join the thread. False if it didn't end within `timeout` seconds."""
         if self.alive:
-            self.loop.call_soon_threadsafe(self.loop.stop)
+            with contextlib.suppress(RuntimeError):  # it has just closed
+                self.loop.call_soon_threadsafe(_resolve, self._stop)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self.alive
@@ -49,7 +54,11 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._stop.done():
+                try:
+                    self.loop.run_until_complete(self._stop)
+                except (SystemExit, KeyboardInterrupt) as error:  # of a task's own; asyncio lets it through
+                    logger.warning("a task on thread %s raised %s", self.name, type(error).__name__, exc_info=error)
         finally:
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
@@ -81,9 +90,11 @@ class CrossQueue(Generic[T]):
     ) -> None:
         self._capacity, self._weigh, self._make_room = capacity, weigh, make_room
         self._items: deque[T] = deque()
+        self._weight = 0  # of all items
         self._changed = threading.Condition()
         self._async_waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._closed = False
+        self._bounded = True
 
     def __len__(self) -> int:
         return len(self._items)
@@ -101,7 +112,7 @@ class CrossQueue(Generic[T]):
                 if self._try_put(item):
                     return
                 waiter = self._waiter()
-            await waiter
+            await self._wait(waiter)
 
     def get(self) -> T:
         """The oldest item, waiting for one; raises Closed."""
@@ -123,7 +134,13 @@ class CrossQueue(Generic[T]):
                 if self._closed:
                     raise Closed
                 waiter = self._waiter()
-            await waiter
+            await self._wait(waiter)
+
+    def unbound(self) -> None:
+        """From now on no writer waits for room."""
+        with self._changed:
+            self._bounded = False
+            self._notify()
 
     def wake(self) -> None:
         """Let every waiting reader and writer look again."""
@@ -136,22 +153,26 @@ class CrossQueue(Generic[T]):
             self._closed = True
             if discard:
                 self._items.clear()
+                self._weight = 0
             self._notify()
 
     def _try_put(self, item: T) -> bool:
         if self._closed:
             raise Closed
         weight = self._weigh(item)
-        if weight and sum(map(self._weigh, self._items)) >= self._capacity:
+        if weight and self._bounded and self._weight >= self._capacity:
             if self._make_room is None:
                 return False
             self._make_room(self._items)
+            self._weight = sum(map(self._weigh, self._items))
         self._items.append(item)
+        self._weight += weight
         self._notify()
         return True
 
     def _pop(self) -> T:
         item = self._items.popleft()
+        self._weight -= self._weigh(item)
         self._notify()
         return item
 
@@ -161,11 +182,19 @@ class CrossQueue(Generic[T]):
         self._async_waiters.append((loop, future))
         return future
 
+    async def _wait(self, waiter: asyncio.Future[None]) -> None:
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            with self._changed:  # many a cancelled wait on a silent queue must not pile up
+                self._async_waiters = [entry for entry in self._async_waiters if entry[1] is not waiter]
+            raise
+
     def _notify(self) -> None:
         self._changed.notify_all()
         waiters, self._async_waiters = self._async_waiters, []
         for loop, future in waiters:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # its loop is closed, nobody waits any more
                 loop.call_soon_threadsafe(_resolve, future)
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import av
 import numpy as np
 import pytest
-from conftest import Kernel, clean_environment, clean_variables, run_until
+from e2e_kit import Kernel, clean_environment, clean_variables, run_until
 
 from byoc_nb.network.record import START_TAG, record
 from byoc_nb.runtime.server import free_port

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from conftest import CLIP
+from e2e_kit import CLIP
 
 from byoc_nb import FrameProcessor, StreamServer, VideoFrame
 from byoc_nb.trickle import TrickleServer

@@ -1,0 +1,27 @@
+"""Shared fixtures: a trickle server, the clip, and a guard against threads that are left behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from kit import Trickle, ours, until
+
+from byoc_nb.trickle import TrickleServer
+
+
+@pytest.fixture
+async def trickle() -> AsyncIterator[Trickle]:
+    """A running trickle server; `trickle.channel(name)` creates a channel and gives its URL."""
+    server = TrickleServer()
+    base = await server.start()
+    yield Trickle(server, base)
+    await server.stop()
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    """Every thread of ours that the test started has ended by its end."""
+    before = ours()
+    yield
+    until(lambda: ours() == before, 3.0)

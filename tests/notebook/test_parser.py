@@ -1,0 +1,158 @@
+"""The magics' command line: every mistake is one line, help is no exit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.error import UsageError
+
+from byoc_nb.notebook import parser
+
+LINE, COMMANDS = parser.build()
+CELL = parser.cell_parser()
+
+
+def parsed(line: str) -> dict[str, Any]:
+    arguments = parser.parse(LINE, line)
+    assert not isinstance(arguments, str)
+    return vars(arguments)
+
+
+def refused(line: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        parser.parse(LINE, line)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_defaults_of_serve() -> None:
+    assert parsed("serve") == {
+        "command": "serve",
+        "source": "testsrc",
+        "port": 8000,
+        "host": "127.0.0.1",
+        "size": None,
+        "fps": None,
+        "loop": True,
+        "policy": "live",
+    }
+
+
+def test_every_option_of_serve() -> None:
+    line = (
+        'serve --source "my clip.mp4" --port 0 --host 0.0.0.0 --size 1280x720 --fps 29.97 --no-loop --policy lossless'
+    )
+    assert parsed(line) == {
+        "command": "serve",
+        "source": "my clip.mp4",
+        "port": 0,
+        "host": "0.0.0.0",
+        "size": (1280, 720),
+        "fps": 29.97,
+        "loop": False,
+        "policy": "lossless",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("status", {}),
+        ("preview", {}),
+        ("stop", {}),
+        ("params", {"assignments": []}),
+        ("params a=1 'b=two words' c=\"x\"", {"assignments": ["a=1", "b=two words", "c=x"]}),
+        ("record out.mp4", {"path": "out.mp4", "seconds": 5.0, "channel": "output", "background": False}),
+        (
+            "record 'a b.ts' --seconds 0.5 --channel input --background",
+            {"path": "a b.ts", "seconds": 0.5, "channel": "input", "background": True},
+        ),
+        ("export dir", {"directory": "dir", "name": "", "cpu": False, "force": False}),
+        ("export dir --name x --cpu --force", {"directory": "dir", "name": "x", "cpu": True, "force": True}),
+    ],
+)
+def test_what_each_command_takes(line: str, values: dict[str, Any]) -> None:
+    assert parsed(line) == {"command": line.partition(" ")[0], **values}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "required: COMMAND"),
+        ("fly", "invalid choice: 'fly'"),
+        ("serve --port 70000", "'70000' isn't a port (0 to 65535)"),
+        ("serve --port -1", "'-1' isn't a port"),
+        ("serve --port eight", "'eight' isn't a port"),
+        ("serve --port 80.5", "'80.5' isn't a port"),
+        ("serve --size 1280", "'1280' isn't a size such as 1280x720"),
+        ("serve --size 0x0", "isn't a size"),
+        ("serve --size 9000x1", "isn't a size"),
+        ("serve --size axb", "isn't a size"),
+        ("serve --size ²x²", "isn't a size"),
+        ("serve --fps 0", "isn't a frame rate"),
+        ("serve --fps nan", "isn't a frame rate"),
+        ("serve --fps inf", "isn't a frame rate"),
+        ("serve --policy fast", "invalid choice: 'fast'"),
+        ("serve --unknown", "unrecognized arguments: --unknown"),
+        ("serve clip.mp4", "unrecognized arguments: clip.mp4"),
+        ("record", "required: path"),
+        ("record a.mp4 --seconds 0", "isn't a number of seconds"),
+        ("record a.mp4 --channel both", "invalid choice"),
+        ("export", "required: directory"),
+        ("status now", "unrecognized arguments: now"),
+        ("serve --source 'open", "No closing quotation in: serve --source 'open"),
+        ("serve --source", "expected one argument"),
+    ],
+)
+def test_every_mistake_is_one_line_that_says_what_was_wrong(line: str, said: str) -> None:
+    message = refused(line)
+    assert said in message
+    assert message.startswith("%byoc")
+
+
+def test_a_mistake_names_the_command_whose_help_shows_how() -> None:
+    assert refused("serve --port x").endswith("%byoc serve --help shows how")
+
+
+@pytest.mark.parametrize("line", ["--help", "-h", *(f"{name} --help" for name in COMMANDS)])
+def test_help_is_a_text(line: str) -> None:
+    text = parser.parse(LINE, line)
+    assert isinstance(text, str)
+    assert text.startswith(f"usage: {' '.join(['%byoc', *line.split()[:-1]])}")
+
+
+def test_help_of_serve_tells_every_option() -> None:
+    text = parser.parse(LINE, "serve --help")
+    assert isinstance(text, str)
+    for option in ("--source", "--port", "--size", "--fps", "--loop", "--no-loop", "--policy"):
+        assert option in text
+
+
+def test_the_cell_magics_line() -> None:
+    arguments = parser.parse(CELL, "--name P")
+    assert not isinstance(arguments, str)
+    assert arguments.name == "P"
+    with pytest.raises(UsageError, match=r"^%%byoc: unrecognized arguments: P · %%byoc --help shows how$"):
+        parser.parse(CELL, "P")
+    assert "--name" in str(parser.parse(CELL, "--help"))
+
+
+def test_a_port_from_the_environment_that_is_none_is_told_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser, "DEFAULT_PORT", "eighty")
+    line, _ = parser.build()
+    assert not isinstance(parser.parse(line, "status"), str)
+    assert not isinstance(parser.parse(line, "serve --port 1"), str)
+    with pytest.raises(UsageError, match="'eighty' isn't a port"):
+        parser.parse(line, "serve")
+
+
+@given(st.text(max_size=40))
+def test_no_line_brings_a_traceback(line: str) -> None:
+    for which in (LINE, CELL):
+        try:
+            parser.parse(which, line)
+        except UsageError as error:
+            assert "\n" not in str(error).replace(line, "")
