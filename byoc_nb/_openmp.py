@@ -25,6 +25,6 @@ def prefer_sleep() -> None:
 def leave_cores_free() -> None:
     """Where torch was loaded with spinning threads: let this thread's operations use half of the cores only."""
     if not _sleeps and "torch" in sys.modules:
-        import torch  # noqa: PLC0415
+        import torch
 
         torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 2) // 2)))

@@ -143,7 +143,7 @@ def tensor_from_any(data: Any) -> Any:
 
     Always new memory, clamped to 0..1.
     """
-    import torch  # noqa: PLC0415
+    import torch
 
     # An inference tensor has no version counter, by which in-place changes are noticed.
     with torch.inference_mode(False), torch.no_grad():
@@ -161,7 +161,7 @@ def tensor_from_any(data: Any) -> Any:
 
 
 def _uint8_from_tensor(picture: Any) -> RgbArray:
-    import torch  # noqa: PLC0415
+    import torch
 
     if picture.dtype == torch.uint8:
         pixels = picture.clone() if picture.device.type == "cpu" else picture

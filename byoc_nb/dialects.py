@@ -22,7 +22,7 @@ from byoc_nb import params as params_
 from byoc_nb.decorators import MARK
 from byoc_nb.errors import ByocError
 from byoc_nb.frames import AudioFrame, VideoFrame
-from byoc_nb.processor import call, ensure_loaded, method
+from byoc_nb.processor import FrameProcessor, call, ensure_loaded, method
 
 VIDEO_NAMES = ("process_video_async", "process_video", "process")
 AUDIO_NAMES = ("process_audio_async", "process_audio")
@@ -101,7 +101,7 @@ class Processor:
     async def load(self) -> None:
         """Run the user's loading hooks, once."""
         if not self.takes_bytes and importlib.util.find_spec("torch") is not None:
-            import torch  # noqa: F401, PLC0415  # takes seconds: better now than at the first frame that needs it
+            import torch  # noqa: F401  # takes seconds: better now than at the first frame that needs it
         _openmp.leave_cores_free()
         if self.instance is not None:
             await ensure_loaded(self.instance, also=_marked(self.instance, "model_loader"))
@@ -109,6 +109,11 @@ class Processor:
     async def stream_start(self, params: dict[str, Any]) -> None:
         """A stream begins."""
         await self._call("stream_start", params)
+
+    def send_data_to(self, sink: Callable[[Any], bool]) -> None:
+        """Where `publish_data` of a FrameProcessor goes."""
+        if isinstance(self.instance, FrameProcessor):
+            self.instance._byoc_data_sink = sink
 
     async def stream_stop(self) -> None:
         """A stream ended: `on_stream_stop`, then the seed contract's `shutdown`; both are called even if one raises."""

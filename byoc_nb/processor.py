@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -38,6 +39,7 @@ class FrameProcessor:
 
     Params: ClassVar[type[BaseModel] | None] = None
     params: Any
+    _byoc_data_sink: Callable[[Any], bool] = staticmethod(lambda data: False)  # the running stream's
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -63,6 +65,14 @@ class FrameProcessor:
 
     async def on_stream_stop(self) -> None:
         """A stream ended."""
+
+    async def publish_data(self, data: Any) -> bool:
+        """Send a JSON-able value to the stream's data channel, beside the video; never waits for the network.
+
+        Values that come faster than ten a second go together as one JSON array. False when the stream has no data
+        channel. Raises TypeError or ValueError for what isn't JSON, or has more than 60,000 bytes.
+        """
+        return self._byoc_data_sink(data)
 
     async def start(self) -> None:
         """Load now, once; the server does it by itself when it starts."""

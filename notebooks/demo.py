@@ -101,7 +101,7 @@ def expression(client: NotebookClient, text: str) -> dict[str, object]:
     reply = run_sync(client.kc.execute_interactive)(
         "", user_expressions={"value": f"__import__('json').dumps({text})"}, silent=True, output_hook=lambda _: None
     )
-    return dict(json.loads(eval(reply["content"]["user_expressions"]["value"]["data"]["text/plain"])))  # noqa: S307
+    return dict(json.loads(eval(reply["content"]["user_expressions"]["value"]["data"]["text/plain"])))
 
 
 def frames(path: Path) -> dict[int, np.ndarray]:
@@ -109,7 +109,9 @@ def frames(path: Path) -> dict[int, np.ndarray]:
     with av.open(str(path)) as container:
         start = float(container.metadata[START_TAG])
         return {
-            round((start + frame.time) * 1000): frame.to_ndarray(format="rgb24", width=THUMBNAIL[0], height=THUMBNAIL[1])
+            round((start + frame.time) * 1000): frame.to_ndarray(
+                format="rgb24", width=THUMBNAIL[0], height=THUMBNAIL[1]
+            )
             for frame in container.decode(video=0)
         }
 

@@ -41,11 +41,11 @@ def python(code: str, folder: Path) -> str:
 
 @pytest.mark.usefixtures("installed")
 def test_names_are_those_of_byoc_nb() -> None:
-    from pytrickle import FrameProcessor, StreamServer, run_processor  # noqa: PLC0415
-    from pytrickle.decorators import video_handler  # noqa: PLC0415
-    from pytrickle.frame_processor import FrameProcessor as SameProcessor  # noqa: PLC0415
-    from pytrickle.frames import AudioFrame, VideoFrame  # noqa: PLC0415
-    from pytrickle.server import RouteConfig  # noqa: PLC0415
+    from pytrickle import FrameProcessor, StreamServer, run_processor
+    from pytrickle.decorators import video_handler
+    from pytrickle.frame_processor import FrameProcessor as SameProcessor
+    from pytrickle.frames import AudioFrame, VideoFrame
+    from pytrickle.server import RouteConfig
 
     assert FrameProcessor is SameProcessor is byoc_nb.FrameProcessor
     assert (StreamServer, run_processor) == (byoc_nb.StreamServer, byoc_nb.run_processor)

@@ -8,7 +8,7 @@ from importlib import metadata
 
 from byoc_nb.errors import ByocError
 
-RUNTIME = ("aiohttp", "av", "numpy", "pydantic")  # what byoc_nb itself needs
+RUNTIME = ("aiohttp", "av", "numpy", "prometheus-client", "pydantic")  # what byoc_nb itself needs
 _OURS = frozenset({"byoc_nb", "pytrickle"})  # the wheel that travels along serves both names
 
 

@@ -22,6 +22,7 @@ from byoc_nb.trickle import TrickleError, TrickleServer
 logger = logging.getLogger(__name__)
 
 TRICKLE_PATH = "/trickle/"
+SOURCE_SECONDS = 2.0  # for a stopped source to end its channel
 INPUT, OUTPUT = "input", "output"
 
 
@@ -52,7 +53,7 @@ class LocalNetwork:
         await self.server.start_server()
 
     async def play(self, source: Source, *, policy: Policy = "live", params: dict[str, Any] | None = None) -> None:
-        """Start a stream fed by `source`, in place of a running one. Raises StreamRefused; the source is then closed."""
+        """Start a stream fed by `source`, in place of a running one; raises StreamRefused, with the source closed."""
         await self.halt()
         self.server.policy = policy
         for name in (INPUT, OUTPUT):
@@ -81,6 +82,7 @@ class LocalNetwork:
         if self.source is not None:
             self.source.stop()
         if self._publishing is not None:
+            await asyncio.wait({self._publishing}, timeout=SOURCE_SECONDS)
             self._publishing.cancel()
             await asyncio.gather(self._publishing, return_exceptions=True)
             self._publishing = None

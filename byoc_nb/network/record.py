@@ -70,7 +70,8 @@ async def record(url: str, path: Path, seconds: float, *, start: int = -1, wait:
 
     `start` is a trickle sequence number: -1 begins with the next segment, so with nothing that was sent before now,
     -2 with the newest one, which may have begun two seconds ago. `wait`: how many seconds without a byte are too many.
-    The packets are copied, not encoded again; the file's type follows its name (.mp4, .mkv, .ts, …). Raises RecordError.
+    The packets are copied, not encoded again; the file's type follows its name (.mp4, .mkv, .ts, …).
+    Raises RecordError.
     """
     if not path.parent.is_dir():
         raise RecordError(f"there is no folder {path.parent}")

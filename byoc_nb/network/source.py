@@ -6,6 +6,7 @@ H.264 without B-frames and Opus at 48 kHz, a key frame and a new segment every t
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from byoc_nb.runtime.threads import Closed, CrossQueue
 
 logger = logging.getLogger(__name__)
 
-TEST_PATTERN = "testsrc"
+TEST_PATTERN, STANDARD_INPUT = "testsrc", "-"
 DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30
 QUALITY = 20  # CRF: the source should lose nothing that the eye sees
 LATE_SECONDS = 1.0  # a source this far behind the clock goes on from where it is instead of hurrying
@@ -39,13 +40,22 @@ class Source:
     """A file, a URL that PyAV opens, or "testsrc" (a moving pattern with a tone), as a real-time publisher.
 
     `size` (width, height) scales to cover and crops; `fps` limits the rate (and sets it for the test pattern);
-    `loop` starts again at the end, on one continuous clock. Raises SourceError at once when there is nothing to play.
+    `loop` starts again at the end, on one continuous clock; `realtime` keeps the video's own pace, without it frames
+    go as fast as they can be encoded. "-" is MPEG-TS on standard input. Raises SourceError at once when there is
+    nothing to play.
     """
 
     def __init__(
-        self, spec: str, *, size: tuple[int, int] | None = None, fps: float | None = None, loop: bool = True
+        self,
+        spec: str,
+        *,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        loop: bool = True,
+        realtime: bool = True,
     ) -> None:
-        self.spec, self._size, self._fps, self._loop = spec, size, fps, loop
+        self.spec, self._size, self._fps = spec, size, fps
+        self._loop, self._realtime = loop and spec != STANDARD_INPUT, realtime
         self._container = self._open()
         self.frames_sent = 0
         self._chunks: CrossQueue[TimedChunk] = CrossQueue(4 << 20, weigh=lambda item: len(item[0].data))
@@ -105,6 +115,11 @@ class Source:
         """Each frame when its time has come."""
         begin: float | None = None
         for frame in frames:
+            if not self._realtime:
+                if self._stop.is_set():
+                    return
+                yield frame
+                continue
             if begin is None:
                 begin = time.monotonic() - frame.seconds
             wait = begin + frame.seconds - time.monotonic()
@@ -167,7 +182,10 @@ class Source:
             (width, height), fps = self._size or DEFAULT_SIZE, self._fps or DEFAULT_FPS
             graph = f"testsrc2=size={width}x{height}:rate={fps}[out0];sine=frequency=440:sample_rate=48000[out1]"
             return av.open(graph, format="lavfi")
-        if "://" not in self.spec:
+        target: Any = self.spec
+        if self.spec == STANDARD_INPUT:
+            target = sys.stdin.buffer
+        elif "://" not in self.spec:
             path = Path(self.spec).expanduser()
             if not path.exists():
                 raise SourceError(
@@ -175,8 +193,10 @@ class Source:
                 )
             if path.is_dir():
                 raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")
+            target = str(path)
+        form = "mpegts" if self.spec == STANDARD_INPUT else None
         try:
-            container = av.open(self.spec if "://" in self.spec else str(path), timeout=(10.0, 10.0))
+            container = av.open(target, format=form, timeout=(10.0, 10.0))
         except PermissionError:
             raise SourceError(f"{self.spec} can't be read: permission denied") from None
         except av.InvalidDataError:

@@ -13,8 +13,9 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import Image
 
 from byoc_nb.errors import ByocError
+from byoc_nb.find import find_processor
 from byoc_nb.notebook import parser as parser_
-from byoc_nb.notebook.cells import Cell, CellError, find_processor, runnable
+from byoc_nb.notebook.cells import Cell, CellError, runnable
 from byoc_nb.notebook.workbench import Workbench
 
 _LINE, COMMANDS = parser_.build()

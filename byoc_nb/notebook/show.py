@@ -47,7 +47,7 @@ class Status(dict[str, Any]):
 
 def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:
     """JPEG bytes of two pictures at equal height, labelled with what they are and when they were."""
-    from PIL import Image, ImageDraw  # noqa: PLC0415
+    from PIL import Image, ImageDraw
 
     frames = (before, after)
     height = min(PREVIEW_HEIGHT, *(max(1, min(f.height, f.height * PREVIEW_WIDTH // f.width)) for f in frames))

@@ -133,7 +133,8 @@ class Workbench:
         self.options = options
         self._io.run(network.play(video, policy=policy))
         urls = network.urls
-        return f"serving {self.cell.name} at {urls['rest']} · source {source} · input {urls['input']} · output {urls['output']}"
+        where = f"input {urls['input']} · output {urls['output']}"
+        return f"serving {self.cell.name} at {urls['rest']} · source {source} · {where}"
 
     def _listen(self, options: ServeOptions) -> LocalNetwork:
         """The network on the wanted host and port: the running one, or a new one with the same loaded processor."""

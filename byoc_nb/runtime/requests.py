@@ -1,4 +1,4 @@
-"""The body of `/stream/start`, as go-livepeer's orchestrator sends it, checked field by field."""
+"""What comes with a request: the body of `/stream/start`, checked field by field, and the ways to refuse."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ class BadRequest(ByocError, ValueError):
     def __init__(self, errors: dict[str, str]) -> None:
         self.errors = errors
         super().__init__("; ".join(f"{field}: {text}" for field, text in errors.items()))
+
+
+class Busy(ByocError, RuntimeError):
+    """The container serves another stream, or can't serve any."""
+
+
+class NoStream(ByocError, RuntimeError):
+    """There is no stream that the request could concern."""
 
 
 class StreamStart(BaseModel):

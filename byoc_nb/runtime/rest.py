@@ -18,7 +18,9 @@ import byoc_nb
 from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
 from byoc_nb.params import ParamsError
-from byoc_nb.runtime.requests import BadRequest, parse_object, parse_start
+from byoc_nb.runtime import hardware, metrics
+from byoc_nb.runtime.batch import FrameRoute
+from byoc_nb.runtime.requests import BadRequest, Busy, NoStream, parse_object, parse_start
 from byoc_nb.runtime.slot import ProcessorExited
 from byoc_nb.runtime.stats import describe
 
@@ -44,9 +46,17 @@ def application(
         app.router.add_post(f"{base}/stream/params", routes.params)
         app.router.add_post(f"{base}/stream/stop", routes.stop)
         app.router.add_get(f"{base}/stream/status", routes.status)
+    app.router.add_post("/live-video-to-video", routes.start)  # pytrickle's alias
+    frames = FrameRoute(server)
+    for path in ("/live/video-to-video", "/process/frame"):
+        app.router.add_post(path, frames.process)
     app.router.add_get("/health", routes.health)
     app.router.add_get("/version", routes.version)
+    app.router.add_get("/app-version", routes.app_version)
+    app.router.add_get("/hardware/info", routes.hardware_info)
+    app.router.add_get("/hardware/stats", routes.hardware_stats)
     app.router.add_get("/params/schema", routes.schema)
+    app.router.add_get("/metrics", routes.metrics)
     return app
 
 
@@ -116,17 +126,33 @@ class Routes:
 
     async def version(self, request: web.Request) -> web.Response:
         """Which pipeline, capability and release this is."""
-        server = self._server
-        return web.json_response(
-            {"pipeline": server.pipeline, "model_id": server.capability_name, "version": byoc_nb.__version__}
-        )
+        return web.json_response({**self._who(), "version": byoc_nb.__version__})
+
+    async def app_version(self, request: web.Request) -> web.Response:
+        """The version that the server was given for the application."""
+        return web.json_response({"version": self._server.version})
+
+    async def hardware_info(self, request: web.Request) -> web.Response:
+        """The GPUs by index; empty without one."""
+        return web.json_response({**self._who(), "gpu_info": hardware.info(await hardware.gpus())})
+
+    async def hardware_stats(self, request: web.Request) -> web.Response:
+        """What the GPUs are doing, by index; empty without one."""
+        return web.json_response({**self._who(), "gpu_stats": hardware.stats(await hardware.gpus())})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The figures in Prometheus' text format."""
+        return web.Response(body=metrics.render(self._server), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def schema(self, request: web.Request) -> web.Response:
         """The JSON schema of the processor's parameters; an empty object schema without declared ones."""
         current = self._server.slot.current
         model = current.processor.model if current else None
-        body = model.model_json_schema() if model else {"type": "object", "properties": {}}
+        body = model.model_json_schema(by_alias=False) if model else {"type": "object", "properties": {}}
         return web.json_response(body, dumps=_dumps)
+
+    def _who(self) -> dict[str, str]:
+        return {"pipeline": self._server.pipeline, "model_id": self._server.capability_name}
 
     def _state(self) -> dict[str, Any]:
         server = self._server
@@ -152,16 +178,12 @@ class Routes:
 def _errors(server: StreamServer) -> Any:
     @web.middleware
     async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-        from byoc_nb.runtime.server import Busy, NoStream
-
         try:
             return await handler(request)
         except (BadRequest, ParamsError) as error:
             return _error(400, error.one_line(), errors=error.errors)
-        except NoStream as error:
-            return _error(400, error.one_line())
-        except Busy as error:
-            return _error(503, error.one_line())
+        except (NoStream, Busy) as error:
+            return _error(503 if isinstance(error, Busy) else 400, error.one_line())
         except web.HTTPRequestEntityTooLarge:
             return _error(413, f"the body is larger than {MAX_BODY_BYTES >> 20} MB")
         except web.HTTPException as error:

@@ -22,9 +22,10 @@ from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
 from byoc_nb.runtime import rest
 from byoc_nb.runtime.pipeline import Policy
-from byoc_nb.runtime.requests import StreamStart, check_stream_params
+from byoc_nb.runtime.registration import Registration
+from byoc_nb.runtime.requests import Busy, NoStream, StreamStart, check_stream_params
 from byoc_nb.runtime.session import StreamSession
-from byoc_nb.runtime.slot import ProcessorSlot
+from byoc_nb.runtime.slot import Host, ProcessorSlot
 from byoc_nb.runtime.stats import describe
 
 logger = logging.getLogger(__name__)
@@ -38,14 +39,6 @@ class PortInUse(ByocError, OSError):
     def __init__(self, port: int, free: int) -> None:
         self.port, self.free = port, free
         super().__init__(f"port {port} is already in use", hint=f"port {free} is free")
-
-
-class Busy(ByocError, RuntimeError):
-    """The container serves another stream, or can't serve any."""
-
-
-class NoStream(ByocError, RuntimeError):
-    """There is no stream that the request could concern."""
 
 
 class RouteConfig(NamedTuple):
@@ -62,12 +55,13 @@ class StreamServer:
 
     `frame_processor`: a class (built on the processor's own thread), an instance, or a function that takes a frame.
     `slot`: a processor that is already loaded, which then outlives the server; `frame_processor` is not built.
-    `policy`: "live" (or BYOC_POLICY's value) drops the oldest waiting frame when the processor is too slow, "lossless" waits for it.
-    `token`: a bearer token that every `/stream/*` call must carry; empty asks for none.
+    `policy`: when the processor is too slow, "live" drops the oldest waiting frame and "lossless" waits; by default
+    what BYOC_POLICY says, else "live".
+    `token`: a bearer token (or CAPABILITY_TOKEN's) that every `/stream/*` call must carry; empty asks for none.
     `verify_tls`: check the certificates of trickle servers; off by default, orchestrators sign their own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # pytrickle's order
         self,
         frame_processor: Any,
         port: int = 8000,
@@ -103,6 +97,8 @@ class StreamServer:
         self._starting = asyncio.Lock()
         self._runner: web.AppRunner | None = None
         self._stopped = asyncio.Event()
+        token = token or os.environ.get("CAPABILITY_TOKEN", "")
+        self._token = token
         self.app = rest.application(self, token=token, middleware=middleware, prefix=route_prefix, **(app_kwargs or {}))
         for route in custom_routes or ():
             self.add_route(*(RouteConfig(**route) if isinstance(route, Mapping) else route))
@@ -147,17 +143,39 @@ class StreamServer:
             logger.error("the processor could not be loaded: %s", self.load_error, exc_info=error)
 
     async def run_forever(self) -> None:
-        """Serve until SIGTERM, SIGINT or `stop`; leaves nothing running."""
+        """Serve until SIGTERM, SIGINT or `stop`; leaves nothing running.
+
+        With ORCH_URL and ORCH_SECRET set, the capability is registered at that orchestrator as long as this serves.
+        """
         loop = asyncio.get_running_loop()
+        registering: asyncio.Task[None] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
         try:
             await self.start_server()
+            registering = asyncio.create_task(self._register())
             await self._stopped.wait()
         finally:
+            if registering is not None:
+                registering.cancel()
+                await asyncio.gather(registering, return_exceptions=True)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             await self.stop()
+
+    async def _register(self) -> None:
+        """Register once the processor is loaded: an orchestrator sends streams from that moment on."""
+        registration = Registration.from_environment(
+            name=self.capability_name, url=f"http://localhost:{self.port}", token=self._token
+        )
+        if registration is None:
+            return
+        try:
+            await self.loaded()
+        except Busy as error:
+            logger.error("not registered at %s: %s", registration.orch_url, error.one_line())
+            return
+        await registration.keep(idle=lambda: not self.active)
 
     async def stop(self) -> None:
         """End the stream, call the stop hooks, free the port and the processor."""
@@ -201,6 +219,14 @@ class StreamServer:
             session = StreamSession(request, self.slot, policy=self.policy, verify_tls=self._verify_tls)
             await session.start(self._on_control)
             self.session = session
+
+    async def idle_processor(self) -> Host:
+        """The loaded processor for work beside streams; raises Busy while one runs."""
+        await self.loaded()
+        host = self.slot.current
+        if self.active or host is None:
+            raise Busy("a stream is running", hint="stop it first: POST /stream/stop")
+        return host
 
     async def update_params(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> bool:
         """Apply parameters; True when done, False when the processor is still busy taking them over.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from byoc_nb.media.decode import Decoder
-from byoc_nb.runtime.channels import Control, Events
+from byoc_nb.runtime.channels import Control, Data, Events
 from byoc_nb.runtime.egress import LAST_BYTES_SECONDS, TimedChunk, publish_segments
 from byoc_nb.runtime.pipeline import CUT, TOO_SLOW, Pipeline, Policy
 from byoc_nb.runtime.requests import StreamStart
@@ -46,9 +46,11 @@ class StreamSession:
         )
         self.pipeline = Pipeline(self._decoder, slot, self.stats, policy=policy, retire=self._retire)
         self.events = Events(request.events_url, self.status_event, verify_tls=verify_tls)
+        self._data = Data(request.data_url, verify_tls=verify_tls)
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
         self._egress_task: asyncio.Task[None] | None = None
+        self._data_task: asyncio.Task[None] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
 
@@ -64,6 +66,7 @@ class StreamSession:
             await self._close_channels()
             raise
         self.pipeline.start(host)
+        self._data_task = self._spawn(self._data.run())
         self._egress_task = self._spawn(self._egress())
         self._egress_task.add_done_callback(lambda task: self._end("the output ended"))
         if self.request.subscribe_url:
@@ -100,6 +103,9 @@ class StreamSession:
                 await self._slot.stop_stream(host)
         if self._egress_task is not None:
             await asyncio.wait([self._egress_task], timeout=LAST_BYTES_SECONDS)
+        if self._data_task is not None:
+            self._data.close()
+            await asyncio.wait([self._data_task], timeout=CLOSE_SECONDS)
         self.events.emit("stream_stopped", reason=self.reason)
         await self._close_channels()
         await asyncio.gather(*self._retiring, return_exceptions=True)
@@ -128,6 +134,9 @@ class StreamSession:
 
     def frames_dropped(self) -> int:
         return self.stats.dropped[TOO_SLOW]
+
+    def publish_data(self, value: Any) -> bool:
+        return self._data.put(value)
 
     def swapped(self, old: Host) -> threading.Event:
         return self.pipeline.swapped(old)

@@ -58,6 +58,9 @@ class Stream(Protocol):
     def frames_dropped(self) -> int:
         """How many frames were lost to a full queue so far."""
 
+    def publish_data(self, value: Any) -> bool:
+        """Send a JSON-able value to the stream's data channel; False without one."""
+
     def swapped(self, old: Host) -> threading.Event:
         """Another processor is current; the event is set when `old` has finished its last frame."""
 
@@ -105,9 +108,10 @@ class Host:
             values = params_.merge(self.processor.values, changes, ignore_unknown=ignore_unknown)
             await self.processor.set_params(values, dict(changes))
 
-    async def start_stream(self, params: dict[str, Any]) -> None:
+    async def start_stream(self, stream: Stream) -> None:
         """A stream begins."""
-        await self.processor.stream_start(params)
+        self.processor.send_data_to(stream.publish_data)
+        await self.processor.stream_start(dict(stream.params))
         self._streaming = True
 
     async def stop_stream(self) -> None:
@@ -195,7 +199,7 @@ class ProcessorSlot:
         if held and values != processor.values:
             await processor.set_params(values, kept)
         if stream is not None:
-            await host.start_stream(dict(stream.params))
+            await host.start_stream(stream)
         return dropped
 
     # ---- parameters
@@ -220,7 +224,7 @@ class ProcessorSlot:
                 raise RuntimeError("no processor is loaded")
             self._stream = stream
         try:
-            await asyncio.wrap_future(host.submit(host.start_stream(dict(stream.params))))
+            await asyncio.wrap_future(host.submit(host.start_stream(stream)))
         except BaseException:
             current = self.close_stream()
             if current is not None and current is not host:  # replaced meanwhile

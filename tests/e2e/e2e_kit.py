@@ -32,7 +32,11 @@ class Kernel:
     def __init__(self, folder: Path) -> None:
         self._book = nbformat.v4.new_notebook()
         self._client = NotebookClient(
-            self._book, kernel_name="python3", timeout=90, allow_errors=True, resources={"metadata": {"path": str(folder)}}
+            self._book,
+            kernel_name="python3",
+            timeout=90,
+            allow_errors=True,
+            resources={"metadata": {"path": str(folder)}},
         )
 
     def __enter__(self) -> Kernel:

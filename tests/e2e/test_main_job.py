@@ -1,4 +1,4 @@
-"""The whole main job: notebook, stream, hot reload, parameters, export, and the export's frames equal the notebook's."""
+"""The whole main job: notebook, stream, hot reload, parameters, export; the export's frames equal the notebook's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from byoc_nb.network.record import START_TAG, record
 from byoc_nb.runtime.server import free_port
 from byoc_nb.trickle import TricklePublisher, TrickleServer
 
-TINT = '''%%byoc
+TINT = """%%byoc
 import numpy as np
 
 class Tint(FrameProcessor):
@@ -28,7 +28,7 @@ class Tint(FrameProcessor):
         out = frame.array.copy()
         out[..., 1] = np.minimum(out[..., 1].astype(np.int16) + self.params.amount, 255)
         return frame.replace_array(out)
-'''
+"""
 NEGATIVE = '''%%byoc
 import numpy as np
 
@@ -63,7 +63,9 @@ def mean_change(folder: Path, kernel: Kernel, name: str) -> np.ndarray:
 
 
 @pytest.mark.timeout(300)
-async def test_a_cell_becomes_a_stream_is_reloaded_and_leaves_as_an_equal_container(kernel: Kernel, tmp_path: Path) -> None:
+async def test_a_cell_becomes_a_stream_is_reloaded_and_leaves_as_an_equal_container(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     await asyncio.to_thread(in_the_notebook, kernel, tmp_path)
     python = await asyncio.to_thread(clean_environment, tmp_path / "tint")
     replayed = await replay(python, tmp_path / "tint", tmp_path / "input.ts", tmp_path / "replayed.ts")
@@ -138,7 +140,10 @@ async def replay(python: Path, folder: Path, source: Path, target: Path) -> Path
             "publish_url": f"{trickle}/out",
             "params": {"amount": 120},
         }
-        async with aiohttp.ClientSession() as http, http.post(f"http://127.0.0.1:{port}/stream/start", json=body) as answer:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"http://127.0.0.1:{port}/stream/start", json=body) as answer,
+        ):
             assert answer.status == 200, await answer.text()
         recording = asyncio.create_task(record(f"{trickle}/out", target, 60, start=-2))
         async with TricklePublisher(f"{trickle}/in") as publisher:

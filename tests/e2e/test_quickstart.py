@@ -20,7 +20,11 @@ def test_the_demo_leaves_its_videos_a_contact_sheet_the_notebook_and_the_exporte
     folder = tmp_path / "demo-output"
     environment = {key: value for key, value in os.environ.items() if key != "BYOC_PORT"}
     done = subprocess.run(
-        [sys.executable, ROOT / "notebooks" / "demo.py", folder], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, ROOT / "notebooks" / "demo.py", folder],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -34,5 +38,10 @@ def test_the_demo_leaves_its_videos_a_contact_sheet_the_notebook_and_the_exporte
 
     notebook = nbformat.read(folder / "01_quickstart.ipynb", as_version=4)
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
-    for measured in (r"frames per second in", r"\d+ frames in, \d+ out, \d+ dropped", r"reloaded in \d+ ms", r"latency"):
+    for measured in (
+        r"frames per second in",
+        r"\d+ frames in, \d+ out, \d+ dropped",
+        r"reloaded in \d+ ms",
+        r"latency",
+    ):
         assert re.search(measured, done.stdout), done.stdout

@@ -53,8 +53,9 @@ async def container() -> AsyncIterator[StreamServer]:
 @pytest.fixture
 def segments(tmp_path: Path) -> list[Path]:
     """Four seconds of the real clip, cut by ffmpeg's own segment muxer as go-livepeer's gateway cuts an ingest."""
-    encode = "-c:v libx264 -preset ultrafast -bf 0 -g 25 -c:a libopus -ac 2 -f segment -segment_time 1 -segment_format mpegts"
-    run("ffmpeg", "-i", CLIP, "-t", "4", "-vf", "scale=640:360", *encode.split(), tmp_path / "%d.ts")
+    codecs = "-vf scale=640:360 -c:v libx264 -preset ultrafast -bf 0 -g 25 -c:a libopus -ac 2"
+    cut = "-f segment -segment_time 1 -segment_format mpegts"
+    run("ffmpeg", "-i", CLIP, "-t", "4", *codecs.split(), *cut.split(), tmp_path / "%d.ts")
     return sorted(tmp_path.glob("*.ts"))
 
 

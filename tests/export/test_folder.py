@@ -124,7 +124,7 @@ def test_the_requirements_are_pinned_and_bring_the_wheel(folder: Path) -> None:
     write(folder)
     lines = [line for line in (folder / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines[-1] == f"./{WHEEL}"
-    assert [line.split("==")[0] for line in lines[:-1]] == ["aiohttp", "av", "numpy", "pydantic"]
+    assert [line.split("==")[0] for line in lines[:-1]] == ["aiohttp", "av", "numpy", "prometheus-client", "pydantic"]
 
 
 def test_the_image_has_cuda_unless_it_is_for_the_cpu(folder: Path, tmp_path: Path) -> None:

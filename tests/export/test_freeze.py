@@ -103,8 +103,8 @@ def test_imports_of_other_cells_are_repeated() -> None:
 
 
 def test_submodules_that_the_cell_reaches_are_imported_themselves() -> None:
-    import concurrent.futures  # noqa: PLC0415
-    import importlib.util  # noqa: PLC0415
+    import concurrent.futures
+    import importlib.util
 
     result = frozen(
         PROCESSOR + "POOL = concurrent.futures.ThreadPoolExecutor\nFIND = il.util.find_spec\n",
@@ -119,7 +119,7 @@ def test_submodules_that_the_cell_reaches_are_imported_themselves() -> None:
 
 
 def test_many_names_of_one_module_are_wrapped() -> None:
-    import typing  # noqa: PLC0415
+    import typing
 
     names = [
         "Annotated",
@@ -314,7 +314,7 @@ def test_under_postponed_annotations_the_names_in_fields_are_carried_along() -> 
         def process_video(self, frame: VideoFrame) -> Unheard:
             return frame
     """
-    import typing  # noqa: PLC0415
+    import typing
 
     result = frozen(cell, {"Literal": typing.Literal, "Optional": typing.Optional})
     assert result.imports == [
@@ -381,7 +381,7 @@ def test_a_builtin_that_the_notebook_replaced_is_no_builtin() -> None:
 
 
 def test_ipythons_own_open_is_the_builtin() -> None:
-    from IPython.core.interactiveshell import _modified_open  # noqa: PLC0415
+    from IPython.core.interactiveshell import _modified_open
 
     assert frozen(PROCESSOR + "x = open\n", {"open": _modified_open}).imports == ["from byoc_nb import FrameProcessor"]
 

@@ -134,7 +134,7 @@ def test_a_whole_fraction_is_perfectly_even(source, limit, step):
     assert kept(limit, grid(source)) == list(range(0, 240, step))
 
 
-@pytest.mark.parametrize(("source", "limit"), [(30, 24), (60, 24), (60, 25), (25, 24), (50, 30), (30, 29.97), (120, 7)])
+@pytest.mark.parametrize(("source", "limit"), [(30, 24), (60, 24), (60, 25), (25, 24), (50, 30), (30, 29.97)])
 def test_any_other_fraction_is_as_even_as_can_be(source, limit):
     chosen = kept(limit, grid(source))
     steps = {b - a for a, b in itertools.pairwise(chosen)}  # the first may be early

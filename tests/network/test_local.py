@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 
 import pytest
 from kit import WAIT, auntil, collect, decode, ours
@@ -89,15 +90,16 @@ async def test_halt_leaves_the_processor_and_the_server(network):
     assert not network.server.active
 
 
-async def test_a_source_that_ends_ends_the_stream_and_another_may_follow(network, tmp_path):
-    import subprocess
+@pytest.fixture
+def short(tmp_path):
+    path = str(tmp_path / "short.mp4")
+    pattern_ = "testsrc2=size=96x64:rate=25:duration=0.4"
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern_, path], check=True)
+    return path
 
-    path = tmp_path / "short.mp4"
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.4", str(path)],
-        check=True,
-    )
-    await network.play(Source(str(path), loop=False), policy="lossless")
+
+async def test_a_source_that_ends_ends_the_stream_and_another_may_follow(network, short):
+    await network.play(Source(short, loop=False), policy="lossless")
     await asyncio.wait_for(network.server.session.wait_ended(), WAIT)
     assert network.server.session.reason == "the input ended"
     assert network.server.session.stats.frames_out == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Future
 
 import av
 import pytest
@@ -136,15 +137,13 @@ async def test_a_file_that_cannot_be_written(trickle, tmp_path, name):
     await publishing
 
 
-async def test_a_pending_recording_shows_what_became_of_it(tmp_path):
-    loop = asyncio.get_running_loop()
-    for outcome, shown in ((None, "recording"), (RecordError("nothing came"), "nothing came"), ("cancel", "cancelled")):
-        from concurrent.futures import Future
-
-        future = Future()
-        if outcome == "cancel":
-            future.cancel()
-        elif outcome is not None:
-            future.set_exception(outcome)
-        assert shown in repr(PendingRecording(future, tmp_path / "clip.mp4"))
-    assert loop.is_running()
+@pytest.mark.parametrize(
+    ("outcome", "shown"), [(None, "recording"), (RecordError("nothing came"), "nothing came"), ("cancel", "cancelled")]
+)
+def test_a_pending_recording_shows_what_became_of_it(tmp_path, outcome, shown):
+    future = Future()
+    if outcome == "cancel":
+        future.cancel()
+    elif outcome is not None:
+        future.set_exception(outcome)
+    assert shown in repr(PendingRecording(future, tmp_path / "clip.mp4"))

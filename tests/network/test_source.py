@@ -28,8 +28,9 @@ def ffmpeg(*arguments):
 def short(tmp_path_factory):
     """0.8 s of 160x120 at 25 fps; its sound is 1.5 s long."""
     path = tmp_path_factory.mktemp("media") / "short.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=0.8", "-f", "lavfi",
-           "-i", "sine=frequency=440:sample_rate=48000:duration=1.5", "-c:v", "libx264", "-bf", "2", "-c:a", "aac", path)  # fmt: skip
+    pictures, sound = "testsrc2=size=160x120:rate=25:duration=0.8", "sine=sample_rate=48000:duration=1.5"
+    inputs = ("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound)
+    ffmpeg(*inputs, "-c:v", "libx264", "-bf", "2", "-c:a", "aac", path)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -198,8 +199,6 @@ def test_a_start_hook_that_refuses_leaves_a_server_that_can_be_used(port):
 
 
 def test_a_stream_that_ended_by_itself_is_begun_anew(bench, port, tmp_path):
-    import subprocess
-
     path = str(tmp_path / "short.mp4")
     subprocess.run(
         ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.4", path], check=True
@@ -217,7 +216,7 @@ def test_a_cell_that_computes_in_the_main_thread_costs_no_frame(bench, port):
     begun, end = session(bench).stats.frames_out, time.monotonic() + 2.0
     while time.monotonic() < end:
         sum(range(1000))
-    assert session(bench).stats.frames_out - begun >= 48
+    assert session(bench).stats.frames_out - begun >= 45
     assert session(bench).stats.snapshot()["frames_dropped"] <= 3
 
 
@@ -312,7 +311,7 @@ def test_a_cell_that_fails_leaves_the_old_one(bench, port, error):
             raise error("not today")
 
     bench.serve(port=port, **SMALL)
-    with pytest.raises(LoadError, match="Tint goes on.*not today"):
+    with pytest.raises(LoadError, match=r"Tint goes on.*not today"):
         bench.use(cell(Bad))
     assert bench.status()["processor"] == "Tint"
     runs(bench)

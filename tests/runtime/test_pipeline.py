@@ -47,6 +47,9 @@ class Rig:
     def frames_dropped(self):
         return self.stats.dropped[TOO_SLOW]
 
+    def publish_data(self, value):
+        return False
+
     def swapped(self, old):
         return self.pipeline.swapped(old)
 
@@ -266,17 +269,17 @@ def test_whatever_the_processor_returns_the_stream_goes_on(rig, result):
 
 
 def test_pictures_of_another_size_and_pictures_kept_for_later_are_fine(rig):
-    class Keeps(Pass):
-        kept = []
+    kept = []
 
+    class Keeps(Pass):
         async def process_video_async(self, frame):
-            Keeps.kept.append(frame)
-            size = 64 + 2 * (len(Keeps.kept) % 5)
+            kept.append(frame)
+            size = 64 + 2 * (len(kept) % 5)
             return frame.replace_array(np.full((size, size + 2, 3), 100, np.uint8))
 
     pictures, _ = rig(Keeps).through(*segments(1.0))
     assert {(frame.width, frame.height) for frame in pictures} == {(68, 66)}
-    assert [number_of(frame) for frame in Keeps.kept] == list(range(30))
+    assert [number_of(frame) for frame in kept] == list(range(30))
 
 
 # ---- the input

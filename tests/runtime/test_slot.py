@@ -56,6 +56,9 @@ class FakeStream:
     def frames_dropped(self):
         return 0
 
+    def publish_data(self, value):
+        return False
+
     def swapped(self, old):
         self.old.append(old)
         done = threading.Event()

@@ -140,5 +140,5 @@ async def scripted(script: Callable[[Raw, Head], Awaitable[None]]) -> AsyncItera
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens on its own, without a moment that tells it."""
     async with asyncio.timeout(WAIT):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)

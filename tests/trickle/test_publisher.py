@@ -430,9 +430,7 @@ async def test_self_signed_certificates_are_accepted_unless_verification_is_aske
     key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     subject = ["-subj", "/CN=localhost", "-days", "1", "-nodes"]
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *subject]
-    subprocess.run(  # noqa: ASYNC221
-        [*command, "-keyout", key, "-out", cert], check=True, capture_output=True
-    )
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     server, app = TrickleServer(keepalive_seconds=0.02), web.Application()

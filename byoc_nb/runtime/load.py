@@ -1,0 +1,38 @@
+"""A processor from a Python file, for `byoc-nb serve`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from byoc_nb.errors import ByocError
+from byoc_nb.find import find_processor
+from byoc_nb.runtime.stats import describe
+
+MODULE = "byoc_processor"  # not "__main__": the file's own main block must not run
+
+
+class LoadError(ByocError, ImportError):
+    """The file can't be read, raises, or holds no processor."""
+
+
+def load_processor(spec: str) -> Any:
+    """The class or function that `FILE.py` or `FILE.py:NAME` holds; the file's folder can be imported from."""
+    file, _, wanted = spec.partition(":")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise LoadError(f"no such file: {file}", hint="give the path of a .py file")
+    found = importlib.util.spec_from_file_location(MODULE, path)
+    if found is None or found.loader is None:
+        raise LoadError(f"{file} isn't a Python file")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[MODULE] = module  # dataclasses and pickle look classes up by their module's name
+    sys.path.insert(0, str(path.parent))
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        raise LoadError(f"{file} raised {describe(error)}") from error
+    code = path.read_text(encoding="utf-8")
+    return find_processor(code, vars(module), wanted, place=file, choose=file + ":{}")[1]
