@@ -4,4 +4,5 @@ import sys
 
 from byoc_nb.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a processor's worker processes may import this file again
+    sys.exit(main())

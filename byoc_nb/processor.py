@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -66,13 +66,14 @@ class FrameProcessor:
     async def on_stream_stop(self) -> None:
         """A stream ended."""
 
-    async def publish_data(self, data: Any) -> bool:
+    def publish_data(self, data: Any) -> Done:
         """Send a JSON-able value to the stream's data channel, beside the video; never waits for the network.
 
-        Values that come faster than ten a second go together as one JSON array. False when the stream has no data
-        channel. Raises TypeError or ValueError for what isn't JSON, or has more than 60,000 bytes.
+        From any hook or thread: `await self.publish_data(x)`, or without `await` where there is no loop. Values that
+        come faster than ten a second go together as one JSON array. False when the stream has no data channel. Raises
+        TypeError or ValueError, at once, for what isn't JSON or has more than 60,000 bytes.
         """
-        return self._byoc_data_sink(data)
+        return Done(self._byoc_data_sink(data))
 
     async def start(self) -> None:
         """Load now, once; the server does it by itself when it starts."""
@@ -81,6 +82,29 @@ class FrameProcessor:
     async def ensure_model_loaded(self, **kwargs: Any) -> None:
         """pytrickle's name for `start`."""
         await ensure_loaded(self)
+
+
+class Done(Coroutine[Any, Any, bool]):
+    """An answer that is there already, for code that awaits it and for code that can't; as true as the answer is."""
+
+    def __init__(self, answer: bool) -> None:
+        self._answer = answer
+
+    def __bool__(self) -> bool:
+        return self._answer
+
+    def __await__(self) -> Generator[Any, Any, bool]:
+        return self._answer
+        yield
+
+    def send(self, value: Any) -> Any:
+        raise StopIteration(self._answer)
+
+    def throw(self, *error: Any) -> Any:
+        raise error[0]
+
+    def close(self) -> None:
+        """There is nothing to give up."""
 
 
 async def call(hook: Any, *args: Any, **kwargs: Any) -> Any:

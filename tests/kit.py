@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,11 @@ def encode(
     return [bytes(segment) for segment in segments]
 
 
-def segments(seconds: float, *, start: int = 0, **options: Any) -> list[bytes]:
-    """`programme`, encoded."""
+@lru_cache
+def segments(seconds: float, *, start: int = 0, **options: Any) -> tuple[bytes, ...]:
+    """`programme`, encoded; cached."""
     kinds = {f"with_{kind}": options.get(kind, True) for kind in ("video", "audio")}
-    return encode(programme(seconds, start=start, **options), **kinds)
+    return tuple(encode(programme(seconds, start=start, **options), **kinds))
 
 
 def decode(data: bytes, **options: Any) -> tuple[list[VideoFrame], list[AudioFrame]]:

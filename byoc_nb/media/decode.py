@@ -23,6 +23,10 @@ class UnreadableStream(ByocError, ValueError):
     """The input, or one of its streams, is nothing that can be decoded here."""
 
 
+class DamagedStream(ByocError, ValueError):
+    """Something is missing in the middle of the input."""
+
+
 class FrameRateLimit:
     """Which frames to keep so that at most `fps` a second remain, by presentation time."""
 
@@ -52,7 +56,7 @@ class Decoder:
         size: tuple[int, int] | None = None,
         max_framerate: float | None = None,
         on_drop: Callable[[str], None] = lambda cause: None,
-        on_error: Callable[[UnreadableStream], None] = lambda error: None,
+        on_error: Callable[[UnreadableStream | DamagedStream], None] = lambda error: None,
     ) -> None:
         self._demuxer = Demuxer()
         self._contexts: dict[StreamInfo, Any] = {}  # None for a codec that libavcodec has no decoder for
@@ -61,6 +65,7 @@ class Decoder:
         self._cover = Cover(size) if size else None
         self._on_drop, self._on_error = on_drop, on_error
         self._unrecognised = False  # and told so
+        self._cut = False  # and no picture came since
         self.max_framerate = max_framerate
 
     @property
@@ -86,6 +91,7 @@ class Decoder:
 
     def cut(self) -> Iterator[VideoFrame | AudioFrame]:
         """What is left of a stream that was broken off; what is fed next comes from elsewhere in it."""
+        self._cut = True
         for unit in self._demuxer.flush():
             yield from self._decode(unit)
 
@@ -104,6 +110,10 @@ class Decoder:
         if unit.stream not in self._contexts:
             self._contexts = {s: c for s, c in self._contexts.items() if s.kind != unit.stream.kind}
             self._contexts[unit.stream] = self._open(unit.stream)
+        if unit.stream.kind == "video":
+            if unit.discontinuity and not self._cut:
+                self._on_error(DamagedStream("bytes of the input's video are missing, or its clock jumped"))
+            self._cut = False
         packet = av.Packet(unit.data)
         packet.pts, packet.dts, packet.time_base = unit.pts, unit.dts, MPEG_TIME_BASE
         yield from self._frames(unit.stream, self._contexts[unit.stream], packet)

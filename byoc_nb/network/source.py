@@ -6,6 +6,8 @@ H.264 without B-frames and Opus at 48 kHz, a key frame and a new segment every t
 from __future__ import annotations
 
 import logging
+import os
+import select
 import sys
 import threading
 import time
@@ -41,8 +43,9 @@ class Source:
 
     `size` (width, height) scales to cover and crops; `fps` limits the rate (and sets it for the test pattern);
     `loop` starts again at the end, on one continuous clock; `realtime` keeps the video's own pace, without it frames
-    go as fast as they can be encoded. "-" is MPEG-TS on standard input. Raises SourceError at once when there is
-    nothing to play.
+    go as fast as they can be encoded. Raises SourceError at once when there is nothing to play.
+
+    "-" is MPEG-TS on standard input, which is read from when `run` begins, and whose SourceError `run` raises.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Source:
     ) -> None:
         self.spec, self._size, self._fps = spec, size, fps
         self._loop, self._realtime = loop and spec != STANDARD_INPUT, realtime
-        self._container = self._open()
+        self._input = _StandardInput() if spec == STANDARD_INPUT else None
+        self._container = None if self._input else self._open()
+        self._error: SourceError | None = None
         self.frames_sent = 0
         self._chunks: CrossQueue[TimedChunk] = CrossQueue(4 << 20, weigh=lambda item: len(item[0].data))
         self._stop = threading.Event()
@@ -65,23 +70,27 @@ class Source:
     async def run(self, url: str) -> None:
         """Publish to the channel until the end or `stop`; then delete the channel, which ends the stream.
 
-        Raises TrickleError when the channel is gone.
+        Raises TrickleError when the channel is gone, SourceError when standard input can't be played.
         """
         self._thread.start()
         try:
-            await publish_segments(url, self._chunks)
+            await publish_segments(url, self._chunks, done=lambda: self._error is None)
         finally:
             self.stop()
+        if self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """End soon; from any thread."""
         self._stop.set()
         self._chunks.close()
+        if self._input is not None:
+            self._input.stop()
 
     def join(self, timeout: float) -> None:
         """Wait until the source's thread has ended, which closes the file."""
         if self._thread.ident is None:
-            self._container.close()
+            self._close()
         else:
             self._thread.join(timeout)
 
@@ -89,16 +98,26 @@ class Source:
 
     def _encode(self) -> None:
         try:
+            self._container = self._container or self._open()
             self._encode_all()
         except Closed:
             pass
+        except SourceError as error:
+            self._error = None if self._stop.is_set() else error
         except Exception as error:  # a URL that breaks off, say; what was sent goes through
             logger.warning("the source %s ended: %s", self.spec, getattr(error, "strerror", None) or error)
         self._chunks.close()
-        self._container.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        if self._input is not None:
+            self._input.close()
 
     def _encode_all(self) -> None:
-        kinds = {stream.type for stream in self._container.streams}
+        container: Any = self._container
+        kinds = {stream.type for stream in container.streams}
         encoder = SegmentEncoder(with_video=True, with_audio="audio" in kinds, crf=QUALITY)
         for frame in self._paced(self._frames()):
             if isinstance(frame, VideoFrame):
@@ -131,6 +150,7 @@ class Source:
 
     def _frames(self) -> Iterator[VideoFrame | AudioFrame]:
         """The frames of pass after pass on one clock that begins at 0."""
+        container: Any = self._container
         offset = 0
         while True:
             end = offset
@@ -145,10 +165,10 @@ class Source:
             if not self._loop or end <= offset + self._interval:
                 return
             offset = end
-            self._container.seek(0)
+            container.seek(0)
 
     def _one_pass(self, offset: int) -> Iterator[VideoFrame | AudioFrame]:
-        container = self._container
+        container: Any = self._container
         video = container.streams.video[0]
         audio = container.streams.audio[0] if container.streams.audio else None
         rate = self._fps or float(video.average_rate or DEFAULT_FPS)
@@ -182,10 +202,8 @@ class Source:
             (width, height), fps = self._size or DEFAULT_SIZE, self._fps or DEFAULT_FPS
             graph = f"testsrc2=size={width}x{height}:rate={fps}[out0];sine=frequency=440:sample_rate=48000[out1]"
             return av.open(graph, format="lavfi")
-        target: Any = self.spec
-        if self.spec == STANDARD_INPUT:
-            target = sys.stdin.buffer
-        elif "://" not in self.spec:
+        target: Any = self._input or self.spec
+        if self._input is None and "://" not in self.spec:
             path = Path(self.spec).expanduser()
             if not path.exists():
                 raise SourceError(
@@ -194,20 +212,50 @@ class Source:
             if path.is_dir():
                 raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")
             target = str(path)
-        form = "mpegts" if self.spec == STANDARD_INPUT else None
+        form, name = ("mpegts", "standard input") if self._input else (None, self.spec)
+        timeout = None if self._input else (10.0, 10.0)  # a pipe may be silent for as long as it likes
         try:
-            container = av.open(target, format=form, timeout=(10.0, 10.0))
+            container = av.open(target, format=form, timeout=timeout)
         except PermissionError:
-            raise SourceError(f"{self.spec} can't be read: permission denied") from None
-        except av.InvalidDataError:
-            raise SourceError(f"{self.spec} isn't a video file that can be read") from None
+            raise SourceError(f"{name} can't be read: permission denied") from None
+        except (av.InvalidDataError, av.EOFError):
+            raise SourceError(f"{name} isn't {'MPEG-TS' if form else 'a video file'} that can be read") from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(f"{self.spec} can't be opened: {getattr(error, 'strerror', None) or error}") from None
+            raise SourceError(f"{name} can't be opened: {getattr(error, 'strerror', None) or error}") from None
         if container.format.name == "tty":  # libav takes any text for pictures of a terminal
             container.close()
-            raise SourceError(f"{self.spec} isn't a video file that can be read")
+            raise SourceError(f"{name} isn't a video file that can be read")
         cover_art = av.stream.Disposition.attached_pic
         if all(stream.disposition & cover_art for stream in container.streams.video):
             container.close()
-            raise SourceError(f"{self.spec} holds no video")
+            raise SourceError(f"{name} holds no video")
         return container
+
+
+class _StandardInput:
+    """Standard input as PyAV reads files: what is there at once, and an end that another thread may bring about."""
+
+    def __init__(self) -> None:
+        if sys.stdin is None:
+            raise SourceError("standard input is closed", hint="pipe MPEG-TS into it")
+        self._stopped, self._stopping = os.pipe()
+        self._lock = threading.Lock()
+
+    def read(self, size: int) -> bytes:
+        readable, _, _ = select.select([0, self._stopped], [], [])
+        return b"" if self._stopped in readable else os.read(0, size)
+
+    def stop(self) -> None:
+        """End the input; idempotent."""
+        with self._lock:
+            if self._stopping >= 0:
+                os.close(self._stopping)
+                self._stopping = -1
+
+    def close(self) -> None:
+        """Free what `read` needs."""
+        self.stop()
+        with self._lock:
+            if self._stopped >= 0:
+                os.close(self._stopped)
+                self._stopped = -1

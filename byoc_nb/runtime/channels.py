@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from byoc_nb.runtime.requests import BadRequest, parse_object
 from byoc_nb.runtime.threads import Closed, CrossQueue
 from byoc_nb.trickle import TrickleError, TricklePublisher, TrickleSubscriber
 
@@ -26,8 +27,10 @@ ANSWER_SECONDS = 10.0  # a connection that died unseen must not swallow the hear
 WAITING_EVENTS = 64
 LINE_SECONDS = 0.1  # the gateway's buffer holds five lines
 FILLER_SECONDS = 25.0  # an idle data channel is swept after 5 min, and that ends the stream
-WAITING_LINES = 1000
+FILLER = b"[]\n"  # pytrickle's
+WAITING_LINES, WAITING_BYTES = 1000, 4_000_000
 MAX_LINE_BYTES = 60_000  # under the gateway's 64 KiB, with room for the brackets of an array
+TOO_LARGE = 413  # no HTTP status to try again after
 MAX_CONTROL_BYTES = 10 << 20  # the gateway's own bound for an update
 
 
@@ -38,6 +41,7 @@ class Events:
         self._url, self._status, self._verify_tls = url, status, verify_tls
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._closed = asyncio.Event()
+        self._failing = False
 
     def emit(self, kind: str, *, queue: str = "ai_stream_events", **data: Any) -> None:
         """Send an event; while the channel is away, the oldest give way to the newest."""
@@ -49,7 +53,7 @@ class Events:
             self._queue.put_nowait(text.encode())
 
     async def run(self) -> None:
-        """Publish until `close`; a channel that refuses is logged and tried again with the next heartbeat."""
+        """Publish until `close`; a channel that refuses is logged once, and tried again with the next heartbeat."""
         if not self._url:
             return
         beat = asyncio.create_task(self._beat())
@@ -68,7 +72,8 @@ class Events:
             try:
                 await asyncio.wait_for(self._closed.wait(), 1.0)
             except TimeoutError:
-                logger.info("the events channel did not take the last events")
+                level = logging.DEBUG if self._failing else logging.INFO
+                logger.log(level, "the events channel did not take the last events")
 
     async def _publish(self) -> bool:
         """False when all was sent and `close` was called, True when the channel failed."""
@@ -77,9 +82,12 @@ class Events:
                 while (data := await self._queue.get()) is not None:
                     async with asyncio.timeout(ANSWER_SECONDS), await publisher.next() as segment:
                         await segment.write(data)
+                    self._failing = False
         except (TrickleError, TimeoutError) as error:
             why = error.one_line() if isinstance(error, TrickleError) else f"no answer for {ANSWER_SECONDS:.0f} s"
-            logger.warning("events can't be published to %s: %s", self._url, why)
+            level = logging.DEBUG if self._failing else logging.WARNING
+            logger.log(level, "events can't be published to %s: %s", self._url, why)
+            self._failing = True
             return True
         return False
 
@@ -104,17 +112,20 @@ class Data:
 
     def __init__(self, url: str, *, verify_tls: bool = False) -> None:
         self._url, self._verify_tls = url, verify_tls
-        self._lines: CrossQueue[str] = CrossQueue(WAITING_LINES, make_room=_drop_oldest)
+        self._lines: CrossQueue[bytes] = CrossQueue(WAITING_BYTES, weigh=_weight, make_room=self._make_room)
+        self._held: bytes | None = None  # read from the queue, but too long for the segment before
+        self._text = b""  # of the segment that is on its way
+        self._dropped, self._failing = 0, False
 
     def put(self, value: Any) -> bool:
-        """Send a JSON-able value, from any thread; False without a data channel.
+        """Send a JSON-able value, from any thread; False without a data channel, or once it is closed.
 
-        Of more than 1,000 that wait, the oldest are dropped. Raises TypeError or ValueError for what isn't JSON or has
-        more than 60,000 bytes.
+        Of more than 1,000 that wait, or 4 MB, the oldest are dropped. Raises TypeError or ValueError for what isn't
+        JSON or has more than 60,000 bytes.
         """
-        line = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        if len(line.encode()) > MAX_LINE_BYTES:
-            raise ValueError(f"data of {len(line.encode())} bytes can't be sent; at most {MAX_LINE_BYTES} at a time")
+        line = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"data of {len(line)} bytes can't be sent; at most {MAX_LINE_BYTES} at a time")
         if not self._url:
             return False
         with contextlib.suppress(Closed):
@@ -123,11 +134,15 @@ class Data:
         return False
 
     async def run(self) -> None:
-        """Publish until `close`; a channel that refuses is logged and tried again."""
+        """Publish until `close`; a channel that refuses is logged once, and tried again."""
         if not self._url:
             return
-        while await self._publish():  # noqa: ASYNC110  # what it waits for is the server's return
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+        try:
+            while await self._publish():  # noqa: ASYNC110  # what it waits for is the server's return
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+        finally:
+            if lost := len(self._lines) + (self._held is not None) + (self._text not in (b"", FILLER)):
+                logger.warning("the data channel did not take the last %d messages", lost)
 
     def close(self) -> None:
         """End `run` after what waits."""
@@ -135,38 +150,57 @@ class Data:
 
     async def _publish(self) -> bool:
         """False when all was sent and `close` was called, True when the channel failed."""
-        held: str | None = None
         try:
             async with TricklePublisher(self._url, mime="application/jsonl", verify_tls=self._verify_tls) as publisher:
                 while True:
-                    try:
-                        async with asyncio.timeout(FILLER_SECONDS):
-                            lines = [held if held is not None else await self._lines.aget() or ""]
-                            held = None
-                    except TimeoutError:
-                        lines = []
-                    size = sum(len(line.encode()) + 1 for line in lines)
-                    while lines and len(self._lines):
-                        line = await self._lines.aget() or ""
-                        size += len(line.encode()) + 1
-                        if size > MAX_LINE_BYTES:
-                            held = line
-                            break
-                        lines.append(line)
-                    text = lines[0] if len(lines) == 1 else f"[{','.join(lines)}]"
+                    self._text = self._text or await self._next()
                     async with asyncio.timeout(ANSWER_SECONDS), await publisher.next() as segment:
-                        await segment.write(f"{text}\n".encode())
+                        await segment.write(self._text)
+                    self._text, self._failing = b"", False
                     await asyncio.sleep(LINE_SECONDS)
         except Closed:
             return False
         except (TrickleError, TimeoutError) as error:
+            if getattr(error, "status", 0) == TOO_LARGE:
+                self._text = b""  # or it would stand in the way of all that come after it
             why = error.one_line() if isinstance(error, TrickleError) else f"no answer for {ANSWER_SECONDS:.0f} s"
-            logger.warning("data can't be published to %s: %s", self._url, why)
+            logger.log(
+                logging.DEBUG if self._failing else logging.WARNING, "data can't be published to %s: %s", self._url, why
+            )
+            self._failing = True
             return True
 
+    async def _next(self) -> bytes:
+        """What waits, as one line; after a long silence an empty array. Raises Closed at the end."""
+        lines: list[bytes] = []
+        try:
+            async with asyncio.timeout(FILLER_SECONDS):
+                lines.append(self._held or await self._lines.aget() or b"")
+        except TimeoutError:
+            return FILLER
+        self._held = None
+        size = len(lines[0])
+        while len(self._lines):
+            line = self._lines.get()
+            size += len(line) + 1
+            if size > MAX_LINE_BYTES:
+                self._held = line
+                break
+            lines.append(line)
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            logger.warning("%d messages came too fast for the data channel and were dropped", dropped)
+        return (lines[0] if len(lines) == 1 else b"[%s]" % b",".join(lines)) + b"\n"
 
-def _drop_oldest(waiting: deque[str]) -> None:
-    waiting.popleft()
+    def _make_room(self, waiting: deque[bytes]) -> None:
+        weight = sum(map(_weight, waiting))
+        while weight >= WAITING_BYTES:
+            weight -= _weight(waiting.popleft())
+            self._dropped += 1
+
+
+def _weight(line: bytes) -> int:
+    return max(len(line), WAITING_BYTES // WAITING_LINES)
 
 
 class Control:
@@ -197,11 +231,9 @@ class Control:
         if not data.strip():
             return
         try:
-            message = json.loads(data)
-        except (ValueError, RecursionError):
-            logger.warning("a control message isn't JSON: %.80r", data)
+            message = parse_object(data)
+        except BadRequest as error:
+            logger.warning("a control message isn't usable: %.80r: %s", data, error.one_line())
             return
-        if not isinstance(message, dict):
-            logger.warning("a control message isn't an object: %.80r", data)
-        elif message != {"keep": "alive"}:
+        if message != {"keep": "alive"}:
             await self._on_message(message)

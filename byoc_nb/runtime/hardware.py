@@ -32,6 +32,7 @@ async def gpus() -> list[dict[str, Any]]:
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
         return []
     return parse(output.decode(errors="replace")) if process.returncode == 0 else []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from byoc_nb.errors import ByocError
-from byoc_nb.find import find_processor
+from byoc_nb.find import FindError, find_processor
 from byoc_nb.runtime.stats import describe
 
 MODULE = "byoc_processor"  # not "__main__": the file's own main block must not run
@@ -20,19 +20,27 @@ class LoadError(ByocError, ImportError):
 
 def load_processor(spec: str) -> Any:
     """The class or function that `FILE.py` or `FILE.py:NAME` holds; the file's folder can be imported from."""
-    file, _, wanted = spec.partition(":")
+    file, colon, wanted = spec.rpartition(":")
+    if not colon or Path(spec).is_file():
+        file, wanted = spec, ""
     path = Path(file).resolve()
     if not path.is_file():
         raise LoadError(f"no such file: {file}", hint="give the path of a .py file")
     found = importlib.util.spec_from_file_location(MODULE, path)
     if found is None or found.loader is None:
-        raise LoadError(f"{file} isn't a Python file")
+        raise LoadError(f"{file} isn't a Python file", hint="give the path of a .py file")
     module = importlib.util.module_from_spec(found)
     sys.modules[MODULE] = module  # dataclasses and pickle look classes up by their module's name
     sys.path.insert(0, str(path.parent))
     try:
         found.loader.exec_module(module)
-    except Exception as error:
+        code = importlib.util.decode_source(path.read_bytes())
+        return find_processor(code, vars(module), wanted, place=file, choose=file + ":{}")[1]
+    except BaseException as error:
+        del sys.modules[MODULE]
+        sys.path.remove(str(path.parent))
+        if isinstance(error, FindError | KeyboardInterrupt):
+            raise
+        if isinstance(error, SyntaxError):  # its traceback ends in the import machinery
+            raise LoadError(f"{file} isn't Python: {error.msg} in line {error.lineno}") from error
         raise LoadError(f"{file} raised {describe(error)}") from error
-    code = path.read_text(encoding="utf-8")
-    return find_processor(code, vars(module), wanted, place=file, choose=file + ":{}")[1]

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from byoc_nb.runtime.server import StreamServer
 
-__all__ = ["CONTENT_TYPE", "render"]
-
 _STATES = ("LOADING", "IDLE", "OK", "ERROR")
 
 
-def render(server: StreamServer) -> bytes:
-    """The figures of the server and of its newest stream; a stream's counters begin at 0 when it begins."""
+def render(server: StreamServer, accept: str = "") -> tuple[bytes, str]:
+    """The figures of the server and of its newest stream, and their content type, one that `accept` names if it can be.
+
+    A stream's counters begin at 0 when it begins.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(server))
-    return generate_latest(registry)
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
 
 
 class _Figures(Collector):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from byoc_nb.errors import ByocError
 
 MAX_SIDE = 8192  # pixels; more is a mistake or an attack, and libx264 takes no more at level 6.2
 MAX_FRAMERATE = 60  # frames per second, pytrickle's bound
+MAX_DEPTH = 64  # of arrays and objects; what is taken here is written again in the status, and that must not fail
 
 
 class BadRequest(ByocError, ValueError):
@@ -65,7 +67,7 @@ class StreamStart(BaseModel):
         """Width and height that the pictures are scaled to; None keeps the input's."""
         if "width" not in self.params:
             return None
-        return int(self.params["width"]), int(self.params["height"])
+        return int(float(self.params["width"])), int(float(self.params["height"]))
 
     @property
     def max_framerate(self) -> float | None:
@@ -89,14 +91,30 @@ def parse_start(body: bytes) -> StreamStart:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`; raises BadRequest."""
+    """The JSON object in `body`; raises BadRequest, also for numbers that JSON doesn't have."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest({"body": f"isn't JSON ({error})"}) from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
+        raise BadRequest({"body": f"is nested deeper than {MAX_DEPTH}"})
     if not isinstance(value, dict):
         raise BadRequest({"body": "must be a JSON object"})
     return value
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text:.40} is no number")
+    return number
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
+        level = [value for values in inner for value in values]
+    return bool(level)
 
 
 def check_stream_params(params: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ Every answer is JSON; an error says what is wrong in `message` and, by field, in
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +17,7 @@ import byoc_nb
 from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
 from byoc_nb.params import ParamsError
-from byoc_nb.runtime import hardware, metrics
+from byoc_nb.runtime import guard, hardware, metrics
 from byoc_nb.runtime.batch import FrameRoute
 from byoc_nb.runtime.requests import BadRequest, Busy, NoStream, parse_object, parse_start
 from byoc_nb.runtime.slot import ProcessorExited
@@ -36,9 +35,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def application(
     server: StreamServer, *, token: str = "", middleware: Sequence[Any] = (), prefix: str = "/", **options: Any
 ) -> web.Application:
-    """The aiohttp application with the container's routes; `token` guards the stream routes."""
+    """The aiohttp application with the container's routes; `token` guards those that an orchestrator calls."""
+    guarded: set[str] = set()
+    guards = [guard.same_site(server.host, _error), guard.bearer(token, guarded, _error)]
     app = web.Application(
-        client_max_size=MAX_BODY_BYTES, middlewares=[_errors(server), _bearer(token), *middleware], **options
+        client_max_size=MAX_BODY_BYTES, middlewares=[_errors(server), *guards, *middleware], **options
     )
     routes = Routes(server)
     for base in dict.fromkeys(("", "/api", f"/{prefix.strip('/')}".rstrip("/"))):
@@ -50,6 +51,7 @@ def application(
     frames = FrameRoute(server)
     for path in ("/live/video-to-video", "/process/frame"):
         app.router.add_post(path, frames.process)
+    guarded.update(resource.canonical for resource in app.router.resources())
     app.router.add_get("/health", routes.health)
     app.router.add_get("/version", routes.version)
     app.router.add_get("/app-version", routes.app_version)
@@ -142,7 +144,8 @@ class Routes:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The figures in Prometheus' text format."""
-        return web.Response(body=metrics.render(self._server), headers={"Content-Type": metrics.CONTENT_TYPE})
+        body, content_type = metrics.render(self._server, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def schema(self, request: web.Request) -> web.Response:
         """The JSON schema of the processor's parameters; an empty object schema without declared ones."""
@@ -192,24 +195,15 @@ def _errors(server: StreamServer) -> Any:
             answer = _error(error.status, f"{error.reason}: {request.method} {request.path}")
             answer.headers.update({name: value for name, value in error.headers.items() if name == "Allow"})
             return answer
+        except web.RequestPayloadError as error:
+            return _error(400, f"the body can't be read: {describe(error)}")
         except Exception as error:
+            if isinstance(error, ConnectionError) and request.transport is None:
+                return _error(400, "the caller has left")
             logger.exception("%s %s failed", request.method, request.path)
             return _error(500, f"internal error: {describe(error)}")
 
     return errors
-
-
-def _bearer(token: str) -> Any:
-    expected = f"Bearer {token}".encode()
-
-    @web.middleware
-    async def bearer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if token and "/stream/" in request.path and not hmac.compare_digest(given, expected):
-            return _error(401, "this container asks for a bearer token")
-        return await handler(request)
-
-    return bearer
 
 
 def _is_ours(error: Exception) -> bool:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
 from byoc_nb.runtime import rest
 from byoc_nb.runtime.pipeline import Policy
-from byoc_nb.runtime.registration import Registration
+from byoc_nb.runtime.registration import Registration, variable
 from byoc_nb.runtime.requests import Busy, NoStream, StreamStart, check_stream_params
 from byoc_nb.runtime.session import StreamSession
 from byoc_nb.runtime.slot import Host, ProcessorSlot
 from byoc_nb.runtime.stats import describe
+from byoc_nb.trickle.hosting import set_up
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class StreamServer:
         self.frame_processor = frame_processor
         self.host, self.port = host, port
         self.pipeline = pipeline or os.environ.get("PIPELINE", "byoc")
-        named = capability_name or os.environ.get("CAPABILITY_NAME") or os.environ.get("MODEL_ID")
+        named = capability_name or variable("CAPABILITY_NAME") or os.environ.get("MODEL_ID")
         self.capability_name = named or default_name(frame_processor)
         self.version, self.route_prefix = version, route_prefix
         self.slot = slot or ProcessorSlot()
@@ -94,10 +96,12 @@ class StreamServer:
         self.policy: Policy = policy or ("lossless" if os.environ.get("BYOC_POLICY") == "lossless" else "live")
         self._verify_tls = verify_tls
         self._loading: asyncio.Task[None] | None = None
+        self._registering: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._beginning: asyncio.Task[None] | None = None  # while a stream begins
         self._runner: web.AppRunner | None = None
         self._stopped = asyncio.Event()
-        token = token or os.environ.get("CAPABILITY_TOKEN", "")
+        token = token or variable("CAPABILITY_TOKEN")
         self._token = token
         self.app = rest.application(self, token=token, middleware=middleware, prefix=route_prefix, **(app_kwargs or {}))
         for route in custom_routes or ():
@@ -112,9 +116,12 @@ class StreamServer:
     # ---- life
 
     async def start_server(self) -> web.AppRunner:
-        """Listen, then load the processor in the background; raises PortInUse."""
-        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0)
-        await self._runner.setup()
+        """Listen, then load the processor in the background; raises PortInUse.
+
+        With ORCH_URL and ORCH_SECRET set, the capability is registered at that orchestrator once the processor is
+        loaded, until `stop`; not for a processor of the caller's own slot, which is still being written.
+        """
+        self._runner = await set_up(self.app)
         try:
             await web.TCPSite(self._runner, self.host, self.port).start()
         except OSError as error:
@@ -126,6 +133,7 @@ class StreamServer:
         logger.info("Trickle server listening on port %d", self.port)
         if self._owns_slot:
             self._loading = asyncio.create_task(self._load())
+            self._registering = asyncio.create_task(self._register())
         return self._runner
 
     async def loaded(self) -> None:
@@ -143,46 +151,41 @@ class StreamServer:
             logger.error("the processor could not be loaded: %s", self.load_error, exc_info=error)
 
     async def run_forever(self) -> None:
-        """Serve until SIGTERM, SIGINT or `stop`; leaves nothing running.
-
-        With ORCH_URL and ORCH_SECRET set, the capability is registered at that orchestrator as long as this serves.
-        """
+        """Serve until SIGTERM, SIGINT or `stop`; leaves nothing running."""
         loop = asyncio.get_running_loop()
-        registering: asyncio.Task[None] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped.set)
         try:
             await self.start_server()
-            registering = asyncio.create_task(self._register())
             await self._stopped.wait()
         finally:
-            if registering is not None:
-                registering.cancel()
-                await asyncio.gather(registering, return_exceptions=True)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             await self.stop()
 
     async def _register(self) -> None:
         """Register once the processor is loaded: an orchestrator sends streams from that moment on."""
-        registration = Registration.from_environment(
-            name=self.capability_name, url=f"http://localhost:{self.port}", token=self._token
-        )
-        if registration is None:
-            return
         try:
-            await self.loaded()
-        except Busy as error:
-            logger.error("not registered at %s: %s", registration.orch_url, error.one_line())
-            return
-        await registration.keep(idle=lambda: not self.active)
+            registration = Registration.from_environment(
+                name=self.capability_name, url=f"http://localhost:{self.port}", token=self._token
+            )
+            if registration is not None:
+                await self.loaded()
+                await registration.keep(idle=lambda: not self.active and not self._starting.locked())
+        except ByocError as error:
+            logger.error("the capability isn't registered: %s", error.one_line())
+        except Exception:
+            logger.exception("the capability isn't registered")
 
     async def stop(self) -> None:
-        """End the stream, call the stop hooks, free the port and the processor."""
+        """Take back the registration, end the stream, call the stop hooks, free the port and the processor."""
         self._stopped.set()
-        if self._loading is not None and not self._loading.done():
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
+        for task in (self._registering, self._loading):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._beginning is not None:
+            self._beginning.cancel()
         if self.session is not None and not self.session.ended:
             await self.session.stop("the server stops")
         if self._runner is not None:
@@ -212,21 +215,36 @@ class StreamServer:
         async with self._starting:
             if self.active:
                 raise Busy("another stream is running", hint="stop it first: POST /stream/stop")
-            await self.loaded()
-            own = {key: value for key, value in request.params.items() if key not in params_.STREAM_KEYS}
-            if own:
-                await asyncio.wrap_future(self.slot.apply(own, ignore_unknown=True))
-            session = StreamSession(request, self.slot, policy=self.policy, verify_tls=self._verify_tls)
-            await session.start(self._on_control)
-            self.session = session
+            self._beginning = asyncio.ensure_future(self._begin(request))
+            try:
+                await self._beginning
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # the caller has gone
+                    raise
+                raise Busy("the stream was stopped before it began") from None
+            finally:
+                self._beginning = None
 
-    async def idle_processor(self) -> Host:
-        """The loaded processor for work beside streams; raises Busy while one runs."""
+    async def _begin(self, request: StreamStart) -> None:
         await self.loaded()
-        host = self.slot.current
-        if self.active or host is None:
-            raise Busy("a stream is running", hint="stop it first: POST /stream/stop")
-        return host
+        own = {key: value for key, value in request.params.items() if key not in params_.STREAM_KEYS}
+        if own:
+            await asyncio.wrap_future(self.slot.apply(own, ignore_unknown=True))
+        session = StreamSession(request, self.slot, policy=self.policy, verify_tls=self._verify_tls)
+        await session.start(self._on_control)
+        self.session = session
+
+    @contextlib.asynccontextmanager
+    async def idle_processor(self) -> AsyncIterator[Host]:
+        """The loaded processor, for one piece of work while no stream runs or begins; raises Busy if one does."""
+        async with self._starting:
+            if not self.active:
+                await self.loaded()
+            host = self.slot.current
+            if self.active or host is None:
+                raise Busy("a stream is running", hint="stop it first: POST /stream/stop")
+            yield host
 
     async def update_params(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> bool:
         """Apply parameters; True when done, False when the processor is still busy taking them over.
@@ -251,7 +269,11 @@ class StreamServer:
         return done
 
     async def stop_stream(self) -> bool:
-        """End the stream; False when none ran."""
+        """End the stream, also one that is only beginning; False when there was none."""
+        if (beginning := self._beginning) is not None:
+            beginning.cancel()
+            await asyncio.wait([beginning])
+            return True
         if not self.active or self.session is None:
             return False
         await self.session.stop()

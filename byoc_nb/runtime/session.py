@@ -36,7 +36,7 @@ class StreamSession:
         self.request = request
         self.params = dict(request.params)
         self.stats = StreamStats()
-        self.reason = ""  # why it ended
+        self.reason, self._failed = "", False  # why it ended, and whether it should not have
         self._slot, self._verify_tls = slot, verify_tls
         self._decoder = Decoder(
             size=request.size,
@@ -91,7 +91,8 @@ class StreamSession:
     def _end(self, reason: str) -> None:
         if self._stop_task is None:
             self.reason = self.reason or reason
-            logger.info("stream %s ends: %s", self.request.gateway_request_id, self.reason)
+            level = logging.WARNING if self._failed else logging.INFO
+            logger.log(level, "stream %s ends: %s", self.request.gateway_request_id, self.reason)
             self._stop_task = self._loop.create_task(self._stop())
 
     async def _stop(self) -> None:
@@ -159,27 +160,31 @@ class StreamSession:
     # ---- bytes in and out
 
     async def _ingress(self) -> None:
-        queue, first = self.pipeline.bytes_in, True
         try:
             async with TrickleSubscriber(self.request.subscribe_url, start=-2, verify_tls=self._verify_tls) as channel:
-                async for segment in channel:
-                    if segment.gap:
-                        logger.warning("the input skipped %d segments", segment.gap)
-                        await queue.aput(CUT)
-                    async for data in segment:
-                        if first:
-                            self.events.emit("receive_first_ingest_segment")
-                            first = False
-                        await queue.aput(data)
-                    if segment.truncated:
-                        await queue.aput(CUT)
+                try:
+                    await self._take_in(channel)
+                except Closed:  # stopped: its cancellation must not meet a close that is under way and cut it short
+                    await asyncio.Event().wait()
             self.reason = self.reason or "the input ended"
         except TrickleError as error:
-            self.stats.error("input", error)
-            self.reason = self.reason or f"the input failed: {error.one_line()}"
-        except Closed:
-            return
-        queue.close()  # what came in still goes through
+            self._fail("input", error)
+        self.pipeline.bytes_in.close()  # what came in still goes through
+
+    async def _take_in(self, channel: TrickleSubscriber) -> None:
+        queue, first = self.pipeline.bytes_in, True
+        async for segment in channel:
+            if segment.gap:
+                logger.warning("the input skipped %d segments", segment.gap)
+                await queue.aput(CUT)
+            async for data in segment:
+                if first:
+                    self.events.emit("receive_first_ingest_segment")
+                    first = False
+                await queue.aput(data)
+            if segment.truncated:
+                logger.warning("segment %d of the input broke off", segment.seq)
+                await queue.aput(CUT)
 
     async def _egress(self) -> None:
         try:
@@ -198,8 +203,13 @@ class StreamSession:
         except Closed:
             pass
         except TrickleError as error:
-            self.stats.error("output", error)
-            self.reason = self.reason or f"the output failed: {error.one_line()}"
+            self._fail("output", error)
+
+    def _fail(self, what: str, error: TrickleError) -> None:
+        """A channel without which there is no stream is gone; the line about the stream's end tells it."""
+        self.stats.error(what, error, log=bool(self.reason))
+        self._failed = self._failed or not self.reason
+        self.reason = self.reason or f"the {what} failed: {error.one_line()}"
 
     def _sent(self, item: TimedChunk) -> None:
         chunk, received = item

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
+from byoc_nb.errors import ByocError
+
 logger = logging.getLogger(__name__)
 
 RATE_WINDOW_SECONDS = 2.0  # long enough for a steady figure, short enough to follow a change
@@ -82,8 +84,8 @@ class StreamStats:
         with self._lock:
             self.dropped[cause] += count
 
-    def error(self, what: str, error: BaseException) -> None:
-        """Count an error; the first of its kind is logged with its traceback, later ones only counted."""
+    def error(self, what: str, error: BaseException, *, log: bool = True) -> None:
+        """Count an error; the first of its kind is logged, with its traceback where that tells more than its text."""
         line = f"{what}: {describe(error)}"
         with self._lock:
             self.error_count += 1
@@ -91,8 +93,8 @@ class StreamStats:
             if new or line in self.errors:
                 self.errors[line] = self.errors.get(line, 0) + 1
             self.last_error, self.last_error_time = line, time.time()
-        if new:
-            logger.warning("%s", line, exc_info=error)
+        if new and log:
+            logger.warning("%s", line, exc_info=None if isinstance(error, ByocError) else error)
 
     def snapshot(self) -> dict[str, Any]:
         """The figures as JSON-able data; rates in frames per second, latency in milliseconds or None."""

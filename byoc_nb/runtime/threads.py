@@ -22,6 +22,7 @@ class LoopThread:
         self.name = name
         self.loop = asyncio.new_event_loop()
         self._stop: asyncio.Future[None] = self.loop.create_future()
+        self._lock, self._ends = threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -30,8 +31,12 @@ class LoopThread:
         return self._thread.is_alive()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the loop, from any thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Run a coroutine on the loop, from any thread; RuntimeError once the thread ends."""
+        with self._lock:  # what is handed to a loop that ends would never run, nor its future ever resolve
+            if not self._ends:
+                return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        coroutine.close()
+        raise RuntimeError(f"thread {self.name} has ended")
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on the loop and wait; `timeout` in seconds raises TimeoutError and cancels it."""
@@ -60,6 +65,9 @@ class LoopThread:
                 except (SystemExit, KeyboardInterrupt) as error:  # of a task's own; asyncio lets it through
                     logger.warning("a task on thread %s raised %s", self.name, type(error).__name__, exc_info=error)
         finally:
+            with self._lock:
+                self._ends = True
+            self.loop.run_until_complete(_turns(3))  # what was submitted last begins, so that it can be cancelled
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()
@@ -196,6 +204,11 @@ class CrossQueue(Generic[T]):
         for loop, future in waiters:
             with contextlib.suppress(RuntimeError):  # its loop is closed, nobody waits any more
                 loop.call_soon_threadsafe(_resolve, future)
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -141,7 +141,11 @@ async def receive_segment(
     except asyncio.CancelledError:
         raise
     except Exception as error:  # aiohttp raises what the parser or the transport gave, of no common type
-        log.debug("the publisher of %s/%d dropped: %r", channel.name, writing.seq, error)
+        if writing.started:
+            size = writing.segment.size
+            log.info("the publisher of %s/%d broke off; its %d bytes wait for it", channel.name, writing.seq, size)
+        else:
+            log.debug("the publisher of %s/%d left: %r", channel.name, writing.seq, error)
         return web.Response(status=CLIENT_GONE if _gone(request) else 500, headers={"Connection": "close"})
     finally:
         stats.writers -= 1

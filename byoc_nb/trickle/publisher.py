@@ -27,6 +27,7 @@ from .wire import (
     number,
     open_session,
     parse_seq,
+    reason,
 )
 from .writer import MAX_RETRIES, Link, SegmentWriter
 
@@ -199,7 +200,7 @@ class TricklePublisher:
             except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed
                 if attempt >= MAX_RETRIES or self._closed:
                     hint = "is the trickle server running?"
-                    raise TrickleError(f"{url} cannot be reached: {error!r}", url=url, hint=hint) from error
+                    raise TrickleError(f"{url} cannot be reached: {reason(error)}", url=url, hint=hint) from error
             await asyncio.sleep(backoff(attempt))
             attempt += 1
 

@@ -18,6 +18,7 @@ from .channel import DEFAULT_MIME, MAX_SEGMENT_BYTES, Refused
 from .channels import MAX_CHANNELS, SWEEP_SECONDS, Channels
 from .errors import TrickleError
 from .exchange import ServerStats, answer_early, closed_header, receive_segment, send_segment
+from .hosting import set_up
 from .wire import EXPECT_CONTENT, LATEST, NO_SUCH_SEGMENT, RESET, SEQ, parse_seq
 
 log = logging.getLogger(__name__)
@@ -108,8 +109,7 @@ class TrickleServer:
             raise RuntimeError("the trickle server has already been started")
         app = web.Application()
         self.mount(app)
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=2.0)
-        await runner.setup()
+        runner = await set_up(app, auto_decompress=False)
         try:
             await web.TCPSite(runner, host, port).start()
         except BaseException:

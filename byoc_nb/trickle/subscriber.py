@@ -16,7 +16,7 @@ import aiohttp
 
 from .channel import CURRENT
 from .errors import ChannelNotFound, TrickleError
-from .wire import CLOSED, LATEST, NO_SUCH_SEGMENT, SEQ, backoff, channel_url, number, open_session, patient
+from .wire import CLOSED, LATEST, NO_SUCH_SEGMENT, SEQ, backoff, channel_url, number, open_session, patient, reason
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Segment:
             try:
                 chunk = await self._response.content.readany()
             except (aiohttp.ClientError, OSError) as error:
-                log.info("segment %d was cut: %r", self.seq, error)
+                log.debug("%s was cut: %s", self._response.url, reason(error))
                 self.close()
             else:
                 if chunk:
@@ -171,7 +171,7 @@ class TrickleSubscriber:
             try:
                 response = await self._get(self._wanted)
             except (aiohttp.ClientError, OSError, RuntimeError) as error:
-                response, why, status = None, f"cannot be read: {error!r}", 0
+                response, why, status = None, f"cannot be read: {reason(error)}", 0
             if response is not None:
                 status = response.status
                 closed = CLOSED in response.headers  # tested before the body, which may be prose
@@ -226,7 +226,7 @@ class TrickleSubscriber:
     async def _jump(self, latest: int | None) -> None:
         """After a 470: go to the write head if it is ahead of us, else give the writer time to reach us."""
         if latest is not None and latest > self._wanted:
-            log.info("%s: jumping from segment %d to %d", self.url, self._wanted, latest)
+            log.debug("%s: jumping from segment %d to %d", self.url, self._wanted, latest)
             self._wanted = latest
         else:
             await asyncio.sleep(AHEAD_SECONDS)

@@ -54,3 +54,8 @@ def patient() -> aiohttp.ClientTimeout:
 def backoff(attempt: int) -> float:
     """Seconds to wait before try number `attempt` + 1: a quarter, doubling, four at most."""
     return float(min(BACKOFF_SECONDS * 2**attempt, BACKOFF_MAX_SECONDS))
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, for people: aiohttp's own text, whose repr is long, else the type."""
+    return str(error) or type(error).__name__

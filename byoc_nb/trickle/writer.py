@@ -13,7 +13,7 @@ from types import TracebackType
 import aiohttp
 
 from .errors import ChannelClosed, TrickleError
-from .wire import CLOSED, RESET, SEQ, backoff, number, patient
+from .wire import CLOSED, RESET, SEQ, backoff, number, patient, reason
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class SegmentWriter:
             try:
                 status, answer = await self._post()
             except (aiohttp.ClientError, OSError) as error:
-                why = f"could not be sent: {error!r}"
+                why = f"could not be sent: {reason(error)}"
             else:
                 if status == 404 or CLOSED in answer:
                     self._error = self._link.end(status)

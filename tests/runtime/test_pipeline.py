@@ -370,8 +370,8 @@ def test_stop_works_where_nobody_takes_the_output(rig, monkeypatch):
     made.send(segments(2.0)[0])
     until(lambda: len(made.pipeline._processed) >= WAITING_FRAMES)
     at = time.monotonic()
-    assert made.pipeline.stop(3.0), "the processor was not at fault"
-    assert time.monotonic() - at < 5.0
+    assert made.pipeline.stop(1.0), "the processor was not at fault"
+    assert time.monotonic() - at < 3.0
     assert ours() == ["byoc-processor"]
 
 

@@ -84,8 +84,8 @@ def test_width_and_height_come_together():
     ("name", "value"),
     [
         ("width", "wide"), ("width", None), ("width", True), ("width", 1), ("width", 100_000), ("width", 10**400),
-        ("width", float("nan")), ("max_framerate", 0), ("max_framerate", 61), ("max_framerate", "fast"),
-        ("max_framerate", float("inf")),
+        ("width", "nan"), ("max_framerate", 0), ("max_framerate", 61), ("max_framerate", "fast"),
+        ("max_framerate", "inf"),
     ],
 )  # fmt: skip
 def test_values_that_no_stream_can_have(name, value):
@@ -94,8 +94,26 @@ def test_values_that_no_stream_can_have(name, value):
 
 
 def test_numbers_as_text_are_taken():
-    request = parse(params={"width": "640", "height": "480", "max_framerate": "29.97"})
+    request = parse(params={"width": "640", "height": "4.8e2", "max_framerate": "29.97"})
     assert (request.size, request.max_framerate) == ((640, 480), 29.97)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_numbers_that_json_does_not_have(value):
+    """What is taken comes back in the status and in the events, and the gateway drops those that aren't JSON."""
+    with pytest.raises(BadRequest, match="no number"):
+        parse_start(b'{"gateway_request_id": "x", "params": {"a": [%s]}}' % value.encode())
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_what_is_nested_too_deep_to_be_written_again(opening, closing):
+    def nested(depth):
+        return f'{{"gateway_request_id": "x", "params": {{"a": {opening * depth}1{closing * depth}}}}}'.encode()
+
+    assert parse_start(nested(50))
+    with pytest.raises(BadRequest, match="nested"):
+        parse_start(nested(64))
+    assert parse_start(b'{"gateway_request_id": "x", "params": {"a": [%s]}}' % b",".join([b"[]"] * 1000))
 
 
 def test_no_limit_of_the_rate():

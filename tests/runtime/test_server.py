@@ -75,6 +75,27 @@ async def test_stop_frees_the_port_the_thread_and_calls_the_hooks():
     await again.stop()
 
 
+@pytest.mark.parametrize("hook", ["load_model", "on_stream_start"])
+async def test_a_stream_that_is_stopped_while_it_begins_never_begins(hook):
+    begun = threading.Event()
+
+    async def forever(self, *params):
+        begun.set()
+        await asyncio.Event().wait()
+
+    made = server(type("Slow", (Pass,), {hook: forever}))
+    await made.start_server()
+    starting = asyncio.create_task(made.start_stream(StreamStart(gateway_request_id="x")))
+    assert await asyncio.to_thread(begun.wait, WAIT)
+    async with asyncio.timeout(WAIT):
+        while not await made.stop_stream():
+            await asyncio.sleep(0.01)
+        with pytest.raises(Busy, match="stopped before it began"):
+            await starting
+    assert not made.active
+    await made.stop()
+
+
 @pytest.mark.parametrize("blocks", ["awaits", "blocks"])
 async def test_stop_while_the_processor_still_loads(blocks):
     begun, release = threading.Event(), threading.Event()
@@ -159,20 +180,25 @@ print("the end", flush=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_program_in_order(number):
     port = free_port("127.0.0.1")
-    program = subprocess.Popen([sys.executable, "-c", PROGRAM, str(port)], stdout=subprocess.PIPE, text=True)
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/stream/start", data=b'{"gateway_request_id": "x"}', method="POST"
-    )
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(port)], stdout=subprocess.PIPE, text=True) as program:
+        try:
+            start_stream(f"http://127.0.0.1:{port}", program)
+            program.send_signal(number)
+            out, _ = program.communicate(timeout=WAIT)
+        finally:
+            program.kill()
+    assert program.returncode == 0
+    assert out.splitlines() == ["stream starts", "stream stops", "shutdown", "the end"]
+
+
+def start_stream(base, program):
+    request = urllib.request.Request(f"{base}/stream/start", data=b'{"gateway_request_id": "x"}', method="POST")
     deadline = time.monotonic() + 20
     while True:
         try:
             with urllib.request.urlopen(request, timeout=WAIT) as answer:
                 assert answer.status == 200
-            break
+            return
         except OSError:
             assert time.monotonic() < deadline and program.poll() is None
             time.sleep(0.05)
-    program.send_signal(number)
-    out, _ = program.communicate(timeout=WAIT)
-    assert program.returncode == 0
-    assert out.splitlines() == ["stream starts", "stream stops", "shutdown", "the end"]

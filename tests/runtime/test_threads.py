@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
@@ -327,6 +328,23 @@ def test_stop_cancels_what_runs_and_ends_the_thread(no_thread_left):
     assert thread.stop(), "twice is fine"
 
 
+def test_what_is_submitted_while_the_thread_ends_runs_or_is_refused_but_never_hangs(no_thread_left, recwarn):
+    async def work():
+        await asyncio.sleep(0)
+
+    for _ in range(100):
+        thread = LoopThread("byoc-test")
+        stopping = threading.Thread(target=thread.stop)
+        stopping.start()
+        with contextlib.suppress(RuntimeError):
+            while True:
+                with contextlib.suppress(CancelledError):
+                    thread.submit(work()).result(WAIT)
+        stopping.join()
+    gc.collect()
+    assert not recwarn.list
+
+
 def test_stop_right_after_the_start(no_thread_left):
     for _ in range(20):
         assert LoopThread("byoc-test").stop()
@@ -357,6 +375,8 @@ def test_stop_gives_up_on_a_thread_that_blocks(no_thread_left):
 
 
 def test_the_end_of_a_thread_leaves_no_warning(no_thread_left, recwarn):
+    gc.collect()
+    recwarn.clear()  # of what came before
     thread = LoopThread("byoc-test")
     thread.run(asyncio.sleep(0))
     thread.stop()
