@@ -17,6 +17,8 @@ BT709, BT601 = 1, 5  # matrix numbers of ITU-T H.273, as libavutil and libswscal
 _BT601_FAMILY = frozenset({4, 5, 6})
 HD_LINES = 720  # from this height on, untagged video is taken for BT.709, as players do
 
+SAMPLED = 16  # every how many pixels are looked at, each way, to tell what a picture's values mean
+
 RgbArray = NDArray[np.uint8]
 
 
@@ -160,6 +162,16 @@ def tensor_from_any(data: Any) -> Any:
         return result if tensor.dtype == torch.uint8 else result.clamp_(0.0, 1.0)
 
 
+def _refuse_bytes_as_floats(sample: Any) -> None:
+    """Floats are 0..1; those of a picture in 0..255 would all be white, which tells nobody what is wrong."""
+    if sample.size if isinstance(sample, np.ndarray) else sample.numel():
+        mean = float(sample.mean())
+        if 2.0 < mean <= 255.0:  # brighter than any overshoot of a picture in 0..1
+            raise ValueError(
+                f"float pictures go from 0 to 1, this one is {mean:.0f} on average: divide it by 255, or make it uint8"
+            )
+
+
 def _uint8_from_tensor(picture: Any) -> RgbArray:
     import torch
 
@@ -168,6 +180,7 @@ def _uint8_from_tensor(picture: Any) -> RgbArray:
     elif picture.dtype == torch.bool:
         pixels = picture.to(torch.uint8) * 255
     elif picture.is_floating_point():
+        _refuse_bytes_as_floats(picture[::SAMPLED, ::SAMPLED].to(torch.float32))
         # +0.5 and truncation is rounding; multiplied in float32 because half precision can't hold 255 steps
         pixels = picture.to(torch.float32).mul(255.0).add_(0.5).clamp_(0.0, 255.0).to(torch.uint8)
     else:
@@ -183,7 +196,9 @@ def _uint8_from_array(picture: NDArray[Any]) -> RgbArray:
         return picture.astype(np.uint8) * np.uint8(255)
     if not np.issubdtype(picture.dtype, np.floating):
         return picture.astype(np.int64).clip(0, 255).astype(np.uint8)  # int8 can't be clipped to 255
-    with np.errstate(invalid="ignore", over="ignore"):  # NaN becomes black, as in torch; too much becomes white
+    with np.errstate(invalid="ignore", over="ignore"):
+        _refuse_bytes_as_floats(picture[::SAMPLED, ::SAMPLED])
+        # NaN becomes black, as in torch; too much becomes white
         scaled = np.multiply(picture, np.float32(255.0), dtype=np.float32, casting="same_kind")
         scaled += np.float32(0.5)
         array: RgbArray = np.clip(scaled, 0.0, 255.0, out=scaled).astype(np.uint8)

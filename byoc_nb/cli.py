@@ -30,8 +30,9 @@ from byoc_nb.errors import ByocError
 from byoc_nb.network.output import copy
 from byoc_nb.network.source import Source
 from byoc_nb.runtime.load import load_processor
+from byoc_nb.runtime.ports import PortInUse, free_port
 from byoc_nb.runtime.registration import Registration, variable
-from byoc_nb.runtime.server import PortInUse, free_port, run_processor
+from byoc_nb.runtime.server import run_processor
 from byoc_nb.trickle import TrickleServer
 
 FAREWELL_SECONDS = 5.0  # for a source to end its channel

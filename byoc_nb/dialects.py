@@ -34,6 +34,8 @@ _HOOK_NAMES = {
     "stream_stop": ("on_stream_stop",),
 }
 NEEDED = "process_video_async(self, frame), process(self, frame: bytes) -> bytes or a method under @video_handler"
+# what a cell or a file needs at least
+WANTED = f"a class with {NEEDED}, or a function of one frame: def name(frame)"
 
 
 class NotAProcessor(ByocError, TypeError):
@@ -51,9 +53,10 @@ def is_processor(target: Any) -> bool:
     if inspect.isclass(target):
         return _hook(target, "video") is not None
     if inspect.isfunction(target):
-        annotated = _first_annotation(target)
+        first = next(iter(_positional(target)), None)
+        meant = target.__name__ in VIDEO_NAMES or _first_annotation(target) in ("VideoFrame", "bytes")
         return _is_marked(target, "video") or (
-            (target.__name__ in VIDEO_NAMES or annotated in ("VideoFrame", "bytes")) and _takes_one(target)
+            (meant or (first is not None and first.name == "frame")) and _takes_one(target)
         )
     return False
 

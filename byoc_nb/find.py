@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from byoc_nb.dialects import NEEDED, is_processor
+from byoc_nb.dialects import NEEDED, WANTED, is_processor
 from byoc_nb.errors import ByocError
 from byoc_nb.processor import FrameProcessor
 
@@ -46,7 +46,7 @@ def find_processor(
         if not any(_derives(other, target) for other in candidates.values())
     }
     if not leaves:
-        raise FindError(f"{place} holds no processor", hint=f"a class needs {NEEDED}")
+        raise FindError(f"{place} holds no processor", hint=f"it needs {WANTED}")
     if len(leaves) > 1:
         names = list(leaves)
         raise FindError(

@@ -8,7 +8,7 @@ changes either validates and gives new values, or raises `ParamsError` and nothi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, ValidationError
@@ -41,7 +41,7 @@ def initial(model: type[BaseModel] | None) -> Values:
     if model is None:
         return {}
     try:
-        return _validated(model, dict(model()))
+        return _validated(model, dict(model()), chosen=())
     except ValidationError as error:
         raise ParamsError(_fields(error), hint="give every field of Params a valid default") from None
     except PydanticUserError as error:  # an annotation names something that isn't there
@@ -68,7 +68,7 @@ def merge(current: Values, changes: Mapping[str, Any], *, ignore_unknown: bool =
         raise ParamsError(dict.fromkeys(others, "no such parameter"), hint=hint)
     old = dict(current.model_copy(deep=True))  # nested models would be shared otherwise
     try:
-        return _validated(model, {**old, **taken})
+        return _validated(model, {**old, **taken}, chosen={*current.model_fields_set, *taken})
     except ValidationError as error:
         raise ParamsError(_fields(error)) from None
 
@@ -101,8 +101,17 @@ def as_dict(values: Values) -> dict[str, Any]:
     return values.model_dump(mode="json") if isinstance(values, BaseModel) else dict(values)
 
 
-def _validated(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
-    return model.model_validate(values, by_alias=False, by_name=True)  # by name, as `as_dict` gives them
+def chosen(values: Values) -> dict[str, Any]:
+    """The values that were set on purpose, as `as_dict` gives them; the others follow the defaults in the code."""
+    return values.model_dump(mode="json", exclude_unset=True) if isinstance(values, BaseModel) else dict(values)
+
+
+def _validated(model: type[BaseModel], values: dict[str, Any], *, chosen: Iterable[str]) -> BaseModel:
+    """An instance with these values, by name as `as_dict` gives them, that knows which of them are `chosen`."""
+    result = model.model_validate(values, by_alias=False, by_name=True)
+    result.model_fields_set.clear()
+    result.model_fields_set.update(chosen)
+    return result
 
 
 def _fields(error: ValidationError) -> dict[str, str]:

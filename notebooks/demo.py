@@ -21,10 +21,10 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbclient.util import run_sync
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from byoc_nb.network.record import START_TAG
-from byoc_nb.runtime.server import free_port
+from byoc_nb.runtime.ports import free_port
 
 HERE = Path(__file__).parent
 NOTEBOOK, CLIP = "01_quickstart.ipynb", "bigbuckbunny.mp4"
@@ -53,7 +53,11 @@ def main() -> int:
     say("  was changed while the video ran, and was frozen into a container folder")
     say("measured:")
     say(f"  {measured['fps_in']:.1f} frames per second in, {measured['fps_out']:.1f} out")
-    say(f"  {measured['frames_in']} frames in, {measured['frames_out']} out, {measured['frames_dropped']} dropped")
+    drops = ", ".join(f"{cause}: {count}" for cause, count in measured["drops"].items())
+    say(
+        f"  {measured['frames_in']} frames in, {measured['frames_out']} out, {measured['frames_dropped']} dropped"
+        + (f" ({drops}; on a busy machine)" if drops else "")
+    )
     say(f"  latency {measured['latency_ms_p50']} ms (median), {measured['latency_ms_p99']} ms (99 of 100)")
     say(f"  {measured['reload']}")
     say(f"  the picture changed between two frames, {switch:.2f} s into output.mp4")
@@ -128,14 +132,14 @@ def contact_sheet(folder: Path) -> float:
     shown = [times[first + offset] for offset in AROUND if 0 <= first + offset < len(times)]
     width, height = THUMBNAIL
     sheet = Image.new("RGB", (len(shown) * (width + 8) - 8, 2 * height + 3 * 18 + 8), "white")
-    draw = ImageDraw.Draw(sheet)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for column, at in enumerate(shown):
         left = column * (width + 8)
         label = f"frame {times.index(at) - first:+d}" if at != times[first] else "the new code's first frame"
-        draw.text((left + 2, 3), f"{label} · {at / 1000:.2f} s", fill="black")
+        draw.text((left + 2, 0), f"{label} · {(at - min(after)) / 1000:.2f} s", fill="black", font=font)
         sheet.paste(Image.fromarray(before[at]), (left, 18))
         sheet.paste(Image.fromarray(after[at]), (left, 18 + height + 8))
-    draw.text((2, 2 * height + 30), "above: what went in · below: what came out", fill="black")
+    draw.text((2, 2 * height + 30), "above: what went in · below: what came out", fill="black", font=font)
     sheet.save(folder / SHEET)
     return (times[first] - min(after)) / 1000
 

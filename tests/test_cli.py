@@ -25,7 +25,7 @@ import pytest
 from kit import WAIT, ffprobe_file, until
 
 from byoc_nb.cli import main
-from byoc_nb.runtime.server import free_port
+from byoc_nb.runtime.ports import free_port
 from byoc_nb.runtime.threads import LoopThread
 from byoc_nb.trickle import TrickleServer
 

@@ -36,6 +36,8 @@ def refused(code: str, wanted: str = "") -> str:
         "class P:\n    @video_handler\n    def any(self, frame): return frame\n",
         "def P(frame: 'VideoFrame'): return frame\n",
         "def P(frame: bytes) -> bytes: return frame\n",
+        "def P(frame): return frame\n",
+        "async def P(frame, amount=2): return frame\n",
         "async def P(frame: bytes) -> bytes: return frame\n",
         "@video_handler\ndef P(frame): return frame\n",
         f"if True:\n    class P:\n    {METHOD}",
@@ -65,7 +67,7 @@ def test_the_better_candidate_is_taken(code: str) -> None:
 
 
 def test_a_cell_without_a_processor_is_told_what_one_has() -> None:
-    assert "this cell holds no processor: a class needs process_video_async(self, frame)" in refused("x = 1\n")
+    assert "this cell holds no processor: it needs a class with process_video_async(self, frame)" in refused("x = 1\n")
     assert "no processor" in refused("class P(FrameProcessor):\n    def forward(self, x): return x\n")
 
 

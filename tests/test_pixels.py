@@ -245,3 +245,12 @@ def test_a_tensor_made_in_inference_mode_still_counts_its_changes() -> None:
         version = tensor._version
         tensor.add_(0.1)
     assert tensor._version > version
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_floats_that_go_to_255_are_refused_instead_of_being_white(make) -> None:
+    picture = np.full((32, 48, 3), 90.0, np.float32)
+    with pytest.raises(ValueError, match="float pictures go from 0 to 1, this one is 90 on average"):
+        _pixels.rgb_from_any(make(picture))
+    assert _pixels.rgb_from_any(make(picture / 90)).min() == 255
+    assert _pixels.rgb_from_any(make(picture / 60)).min() == 255  # overshoot is clamped

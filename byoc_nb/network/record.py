@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +50,10 @@ class PendingRecording:
 
     def wait(self, timeout: float | None = None) -> Recording:
         """Wait until it is complete; raises RecordError, or TimeoutError after `timeout` seconds."""
-        return self._future.result(timeout)
+        try:
+            return self._future.result(timeout)
+        except CancelledError:
+            raise RecordError(f"{self.path} was not written: the server was stopped before it was complete") from None
 
     @property
     def done(self) -> bool:
@@ -65,6 +68,22 @@ class PendingRecording:
         return f"{self.path}: {error}" if error else str(self._future.result())
 
 
+def check_target(path: Path) -> None:
+    """Raise RecordError where a recording could not be written: better now than after it was made."""
+    if not path.parent.is_dir():
+        raise RecordError(f"there is no folder {path.parent}")
+    existed = path.exists()
+    try:
+        av.open(str(path), "w").close()  # knows the type by its name, and writes nothing yet
+        path.open("ab").close()
+        if not existed:
+            path.unlink()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        hint = "" if path.suffix else "a name such as clip.mp4 tells the type"
+        raise RecordError(f"{path} can't be written: {why}", hint=hint) from None
+
+
 async def record(url: str, path: Path, seconds: float, *, start: int = -1, wait: float = 15.0) -> Recording:
     """Record `seconds` of the channel; returns earlier if the stream ends or nothing more comes.
 
@@ -73,8 +92,7 @@ async def record(url: str, path: Path, seconds: float, *, start: int = -1, wait:
     The packets are copied, not encoded again; the file's type follows its name (.mp4, .mkv, .ts, …).
     Raises RecordError.
     """
-    if not path.parent.is_dir():
-        raise RecordError(f"there is no folder {path.parent}")
+    check_target(path)
     with tempfile.TemporaryFile(suffix=".ts") as buffer:
         try:
             await _capture(url, buffer, seconds, start, wait)
@@ -89,7 +107,7 @@ async def record(url: str, path: Path, seconds: float, *, start: int = -1, wait:
             raise
         except (av.FFmpegError, OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise RecordError(f"{path} can't be written: {why}", hint="a name as clip.mp4 tells the type") from None
+            raise RecordError(f"{path} can't be written: {why}") from None
 
 
 async def _capture(url: str, buffer: IO[bytes], seconds: float, start: int, wait: float) -> None:

@@ -49,7 +49,9 @@ class ByocMagics(Magics):
     @line_cell_magic
     def byoc(self, line: str, cell: str | None = None) -> Any:
         try:
-            return self._line(line) if cell is None else self._cell(line, cell)
+            if cell is None:  # variables as in IPython's own line magics; in a cell, braces and dollars are the user's
+                return self._line(self._shell.var_expand(line, 2))
+            return self._cell(line, cell)
         except ByocError as error:
             raise UsageError(error.one_line()) from None
 
@@ -70,8 +72,9 @@ class ByocMagics(Magics):
             raise CellError(f"the cell raised {type(error).__name__}{keeps}")
         name, target = find_processor(code, self._shell.user_ns, arguments.name)
         reload = self.workbench.use(Cell(cell, name, target))
-        if reload is None:
+        if not self.workbench.streaming:
             print(f"{name} is ready · %byoc serve streams video through it")  # noqa: T201
+            return None
         return reload
 
     # ---- %byoc

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
-
-DEFAULT_PORT = os.environ.get("BYOC_PORT", "8000")  # 8000 is what BYOC containers serve on; checked when it is used
 
 
 class _Help(Exception):
@@ -62,9 +59,11 @@ def build() -> tuple[_Parser, dict[str, _Parser]]:
         return by_name[name]
 
     serve = command("serve", "stream a source through the processor, live")
-    serve.add_argument("--source", default="testsrc", help="a video file, a URL that PyAV opens, or testsrc")
-    serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the server; 0 takes a free one (8000)")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--source", default="testsrc", help="a video file, a URL that PyAV opens, or testsrc (testsrc)")
+    serve.add_argument(
+        "--port", type=_port, help="of the server; 0 takes a free one (as it is, else BYOC_PORT's value or 8000)"
+    )
+    serve.add_argument("--host", help="address to listen on (as it is, else 127.0.0.1)")
     serve.add_argument("--size", type=_size, metavar="WxH", help="scale the source to this size")
     serve.add_argument("--fps", type=_fps, help="limit the source's frame rate")
     serve.add_argument("--loop", action=argparse.BooleanOptionalAction, default=True, help="start again at its end")
@@ -112,6 +111,10 @@ def parse(parser: _Parser, line: str) -> argparse.Namespace | str:
     except ValueError as error:
         raise UsageError(f"{parser.prog}: {error} in: {line}") from None
     try:
-        return parser.parse_args(words)
+        arguments, unknown = parser.parse_known_args(words)
+        if unknown:
+            prog = f"{parser.prog} {arguments.command}" if "command" in arguments else parser.prog
+            raise UsageError(f"{prog}: there is no {' '.join(unknown)} · {prog} --help shows how")
+        return arguments
     except _Help as asked:
         return str(asked)

@@ -7,11 +7,24 @@ import io
 from typing import Any
 
 from byoc_nb.frames import VideoFrame
+from byoc_nb.runtime.stats import StreamStats
 
 PREVIEW_WIDTH = 640  # pixels of each picture at most; the still goes into the notebook file
 PREVIEW_HEIGHT = 720
 _GAP = 8
 _LABEL = 18  # pixels of the line above the pictures
+
+
+def nothing_runs(processor: str | None) -> dict[str, Any]:
+    """The figures of a status before anything is served."""
+    return {
+        "state": "stopped",
+        "processor": processor,
+        **StreamStats().snapshot(),
+        "reloads": 0,
+        "params": {},
+        "urls": {"rest": None, "trickle": None, "input": None, "output": None},
+    }
 
 
 class Status(dict[str, Any]):
@@ -47,7 +60,7 @@ class Status(dict[str, Any]):
 
 def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:
     """JPEG bytes of two pictures at equal height, labelled with what they are and when they were."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     frames = (before, after)
     height = min(PREVIEW_HEIGHT, *(max(1, min(f.height, f.height * PREVIEW_WIDTH // f.width)) for f in frames))
@@ -56,9 +69,11 @@ def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:
         for frame in frames
     ]
     canvas = Image.new("RGB", (sum(p.width for p in pictures) + _GAP, height + _LABEL), "white")
-    draw, left = ImageDraw.Draw(canvas), 0
+    draw, font, left = ImageDraw.Draw(canvas), ImageFont.load_default(14), 0
     for picture, frame, name in zip(pictures, frames, ("input", "output"), strict=True):
-        draw.text((left + 2, 2), f"{name} {frame.width}x{frame.height} at {frame.seconds:.2f} s", fill="black")
+        draw.text(
+            (left + 2, 0), f"{name} {frame.width}x{frame.height} at {frame.seconds:.2f} s", fill="black", font=font
+        )
         canvas.paste(picture, (left, _LABEL))
         left += picture.width + _GAP
     buffer = io.BytesIO()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
@@ -20,10 +21,10 @@ from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
 from byoc_nb.export import Export, export
 from byoc_nb.network.local import LocalNetwork
-from byoc_nb.network.record import PendingRecording, Recording, record
+from byoc_nb.network.record import PendingRecording, Recording, check_target, record
 from byoc_nb.network.source import Source
 from byoc_nb.notebook.cells import Cell
-from byoc_nb.notebook.show import Status, side_by_side
+from byoc_nb.notebook.show import Status, nothing_runs, side_by_side
 from byoc_nb.runtime.pipeline import Policy
 from byoc_nb.runtime.slot import ProcessorSlot, Reload
 from byoc_nb.runtime.stats import describe
@@ -98,6 +99,11 @@ class Workbench:
         return self._network is not None
 
     @property
+    def streaming(self) -> bool:
+        """Whether a stream runs."""
+        return self._network is not None and self._network.server.active
+
+    @property
     def urls(self) -> dict[str, str]:
         """`rest`, `trickle`, `input`, `output`; empty while nothing serves."""
         return self._network.urls if self._network else {}
@@ -106,8 +112,8 @@ class Workbench:
         self,
         source: str = "testsrc",
         *,
-        port: int = 8000,
-        host: str = "127.0.0.1",
+        port: int | None = None,
+        host: str | None = None,
         size: tuple[int, int] | None = None,
         fps: float | None = None,
         loop: bool = True,
@@ -115,10 +121,11 @@ class Workbench:
     ) -> str:
         """Serve the current processor and stream `source` through it; returns a line that says what was done.
 
+        `port` and `host` stay as they are where a server runs, else 8000 (or BYOC_PORT's value) and 127.0.0.1.
         The same arguments again reuse what runs; others change it, with the processor still loaded. Whatever raises
         (SourceError, PortInUse, LoadError, StreamRefused) leaves what was running as it was.
         """
-        options = ServeOptions(source, port, host, size, fps, loop, policy)
+        options = ServeOptions(source, *self._address(port, host), size, fps, loop, policy)
         if self.cell is None:
             raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
         if self._network is not None and options == self.options and self._network.server.active:
@@ -135,6 +142,15 @@ class Workbench:
         urls = network.urls
         where = f"input {urls['input']} · output {urls['output']}"
         return f"serving {self.cell.name} at {urls['rest']} · source {source} · {where}"
+
+    def _address(self, port: int | None, host: str | None) -> tuple[int, str]:
+        runs = self.options if self.serving else None
+        if port is None:
+            wanted = os.environ.get("BYOC_PORT", "8000")
+            if runs is None and not (wanted.isdecimal() and int(wanted) <= 65535):
+                raise WorkbenchError(f"BYOC_PORT is {wanted!r}", hint="give it a port, 0 to 65535")
+            port = runs.port if runs else int(wanted)
+        return port, host or (runs.host if runs else "127.0.0.1")
 
     def _listen(self, options: ServeOptions) -> LocalNetwork:
         """The network on the wanted host and port: the running one, or a new one with the same loaded processor."""
@@ -190,7 +206,7 @@ class Workbench:
         if io is None:
             return False
         if slot is not None and slot.current is not None:
-            self._params = params_.as_dict(slot.current.processor.values)
+            self._params = params_.chosen(slot.current.processor.values)
         self._io = self._network = self._slot = None
         try:
             if network is not None:
@@ -207,7 +223,7 @@ class Workbench:
     def params(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Change parameters and return all of them. Raises ParamsError (nothing is changed) or WorkbenchError."""
         if self._slot is None or self._network is None or self._io is None:
-            raise WorkbenchError("nothing is running whose parameters could be set", hint="%byoc serve")
+            return self._params_for_later(changes or {})
         if changes:
             if self._network.server.active:
                 self._io.run(self._network.server.update_params(changes))
@@ -216,42 +232,37 @@ class Workbench:
         current = self._slot.current
         return params_.as_dict(current.processor.values) if current else {}
 
+    def _params_for_later(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Set parameters while nothing serves; the next `serve` begins with them."""
+        if self.cell is None:
+            raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
+        values, _ = params_.carry_over(getattr(self.cell.target, "Params", None), self._params)
+        values = params_.merge(values, changes)
+        self._params = params_.chosen(values)
+        return params_.as_dict(values)
+
     # ---- looking
 
     def status(self) -> Status:
         """What runs and how; a mapping that a notebook shows as a small table."""
+        figures = nothing_runs(self.cell.name if self.cell else None)
         network, slot = self._network, self._slot
-        figures: dict[str, Any] = {
-            "state": "stopped",
-            "processor": self.cell.name if self.cell else None,
-            "frames_in": 0,
-            "frames_out": 0,
-            "frames_dropped": 0,
-            "drops": {},
-            "fps_in": 0.0,
-            "fps_out": 0.0,
-            "latency_ms_p50": None,
-            "latency_ms_p99": None,
-            "reloads": slot.reloads if slot else 0,
-            "errors": 0,
-            "last_error": None,
-            "params": dict(self._params),
-            "urls": {"rest": None, "trickle": None, "input": None, "output": None},
+        if network is None or slot is None or slot.current is None:
+            return Status(figures, params={} if self.cell is None else self._params_for_later({}))
+        session = network.server.session
+        figures |= {
+            "state": "running" if network.server.active else f"ended: {session.reason}" if session else "ended",
+            "reloads": slot.reloads,
+            "params": params_.as_dict(slot.current.processor.values),
+            "urls": network.urls,
         }
-        if network is not None and slot is not None and slot.current is not None:
-            figures["state"] = "running" if network.server.active else "ended"
-            figures["params"] = params_.as_dict(slot.current.processor.values)
-            figures["urls"] = network.urls
-            if network.server.session is not None:
-                figures |= network.server.session.stats.snapshot()
-                if network.server.session.ended:
-                    figures["state"] = f"ended: {network.server.session.reason}"
-        return Status(figures)
+        return Status(figures | (session.stats.snapshot() if session else {}))
 
     def preview(self, timeout: float = 10.0) -> bytes:
         """The next input picture and what became of it, side by side, as JPEG bytes.
 
-        Waits up to `timeout` seconds for it, then takes the last one; raises WorkbenchError if there never was one.
+        Waits up to `timeout` seconds for it, then takes the last one of the processor; raises WorkbenchError if there
+        is none.
         """
         session = self._network.server.session if self._network else None
         if session is None:
@@ -261,7 +272,8 @@ class Workbench:
             pause.wait(0.01)
         newest = session.pipeline.newest
         if newest is None:
-            raise WorkbenchError(f"no frame came through in {timeout:.0f} s", hint="%byoc status tells what is known")
+            name = self.cell.name if self.cell else "the processor"
+            raise WorkbenchError(f"no picture from {name} in {timeout:.0f} s", hint="%byoc status tells what is known")
         return side_by_side(*newest)
 
     def record(
@@ -275,6 +287,7 @@ class Workbench:
             raise WorkbenchError("nothing is running that could be recorded", hint="%byoc serve")
         if channel not in ("input", "output"):
             raise WorkbenchError(f"there is no channel {channel!r}", hint="record input or output")
+        check_target(Path(path))
         future = self._io.submit(record(self.urls[channel], Path(path), seconds))
         pending = PendingRecording(future, Path(path))
         if background:

@@ -42,9 +42,9 @@ def same_site(host: str, refuse: Refuse) -> Any:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get("Origin")
-        if origin is not None and request.method not in _READING and is_loopback(host):
-            if not is_own(origin, request.host):
-                return refuse(403, f"a page of {origin} may not call this server")
+        concerned = origin is not None and request.method not in _READING and is_loopback(host)
+        if concerned and not is_own(str(origin), request.host):
+            return refuse(403, f"a page of {origin} may not call this server")
         return await handler(request)
 
     return middleware

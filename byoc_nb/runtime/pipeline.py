@@ -17,11 +17,11 @@ from typing import Literal, NamedTuple
 
 import av
 
-from byoc_nb._pixels import Color
 from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.media.decode import Decoder
-from byoc_nb.media.encode import SegmentEncoder, ticks
+from byoc_nb.media.encode import ticks
 from byoc_nb.runtime.egress import TimedChunk
+from byoc_nb.runtime.encoding import Processed, encode_all
 from byoc_nb.runtime.slot import Host, ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
@@ -34,6 +34,8 @@ WAITING_FRAMES = 4  # pictures between two threads; each is a frame interval of 
 SOUNDS_A_PICTURE = 64  # how many sounds take as much room in a queue: 5 s of AAC alone, and no burst displaces pictures
 WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the encoder and the network
 TOO_SLOW = "processor too slow"
+RETURNED_NONE = "processor returned None"
+HUNG = "processor hung"
 SOUND_TOO_SLOW = "processor too slow for the sound"
 CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
 # A cell's sys.exit() must not end the thread that ran it, nor a task of its own that it cancelled and awaits
@@ -43,16 +45,6 @@ _USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError
 class _Input(NamedTuple):
     frame: VideoFrame | AudioFrame
     received: float  # time.monotonic() when the last of its bytes came in
-
-
-class _Output(NamedTuple):
-    """For the encoder: a picture with its place in time, or sound."""
-
-    picture: av.VideoFrame | None
-    color: Color | None
-    sound: AudioFrame | None
-    pts: int
-    received: float
 
 
 class Pipeline:
@@ -76,7 +68,7 @@ class Pipeline:
             weigh=lambda item: SOUNDS_A_PICTURE if isinstance(item.frame, VideoFrame) else 1,
             make_room=self._drop_oldest if policy == "live" else None,
         )
-        self._processed: CrossQueue[_Output] = CrossQueue(
+        self._processed: CrossQueue[Processed] = CrossQueue(
             WAITING_FRAMES * SOUNDS_A_PICTURE,
             weigh=lambda item: 1 if item.picture is None else SOUNDS_A_PICTURE,
         )
@@ -130,7 +122,10 @@ class Pipeline:
     # ---- hot reload
 
     def swapped(self, old: Host) -> threading.Event:
-        """Another processor is current; the event is set when `old` has finished its last frame."""
+        """Another processor is current; the event is set when `old` has finished its last frame.
+
+        One that hangs in a frame is given up by `abandon`.
+        """
         with self._lock:
             done = self._handed_over = threading.Event()
             waits = self._serving in (old, None) and not self._processing_done.is_set()
@@ -140,6 +135,14 @@ class Pipeline:
             self._retire(old)
             done.set()
         return done
+
+    def abandon(self, old: Host) -> None:
+        """Go on with the current processor although `old` is still in a frame; what becomes of that is thrown away."""
+        with self._lock:
+            gone = self._serving is old and not self._processing_done.is_set()
+        if gone:
+            self._stats.drop(HUNG)
+            self._hand_over(old)
 
     # ---- the decode thread
 
@@ -189,6 +192,8 @@ class Pipeline:
         try:
             while True:
                 item = await self._frames.aget(stop=lambda: self._slot.current is not host)
+                if self.serving is not host:  # it was abandoned
+                    return
                 if item is None:
                     self._hand_over(host)
                     return
@@ -208,6 +213,8 @@ class Pipeline:
             new = self._slot.current
             if new is not None:
                 self._serving = new
+        self.newest = None
+        self._stats.forget_errors()  # they are the old processor's
         if new is None:  # the server shuts down
             self._finish()
         else:
@@ -233,11 +240,13 @@ class Pipeline:
             _raise_if_cancelled(error)
             self._stats.error("the processor raised", error)
             picture = untouched
+        if self.serving is not host:
+            return
         if picture is None:
-            self._stats.drop("withheld")
+            self._stats.drop(RETURNED_NONE)
             return
         self.newest = (VideoFrame(untouched, frame.timestamp), VideoFrame(picture, pts))
-        await self._processed.aput(_Output(picture, color, None, pts, received))
+        await self._processed.aput(Processed(picture, color, None, pts, received))
 
     async def _process_audio(self, host: Host, frame: AudioFrame, received: float) -> None:
         try:
@@ -246,45 +255,13 @@ class Pipeline:
             _raise_if_cancelled(error)
             self._stats.error("the processor raised", error)
             sounds = [(frame, frame.timestamp)]
-        for sound, pts in sounds:
-            await self._processed.aput(_Output(None, None, sound, pts, received))
+        for sound, pts in sounds if self.serving is host else ():
+            await self._processed.aput(Processed(None, None, sound, pts, received))
 
     # ---- the encode thread
 
     def _encode(self) -> None:
-        encoder: SegmentEncoder | None = None
-        try:
-            while True:
-                item = self._processed.get()
-                if encoder is None:
-                    kinds = self._decoder.kinds
-                    encoder = SegmentEncoder(with_video="video" in kinds, with_audio="audio" in kinds)
-                try:
-                    self._encode_one(encoder, item)
-                except Closed:
-                    raise
-                except Exception as error:  # a picture that can't be encoded costs itself
-                    self._stats.error("encoding", error)
-        except Closed:
-            pass
-        try:
-            for chunk in encoder.flush() if encoder else ():
-                self.bytes_out.put((chunk, time.monotonic()))
-        except (Closed, av.FFmpegError):
-            pass
-        self.bytes_out.close()
-
-    def _encode_one(self, encoder: SegmentEncoder, item: _Output) -> None:
-        if item.picture is not None and item.color is not None:
-            late = encoder.late_frames
-            for chunk in encoder.video(item.picture, item.pts, item.color):
-                self.bytes_out.put((chunk, item.received))
-            if encoder.late_frames > late:
-                self._stats.drop("out of order")
-        elif item.sound is not None:
-            for chunk in encoder.audio(item.sound):
-                self._stats.audio_out += 1
-                self.bytes_out.put((chunk, item.received))
+        encode_all(self._processed, self.bytes_out, lambda: self._decoder.kinds, self._stats)
 
 
 def _raise_if_cancelled(error: BaseException) -> None:

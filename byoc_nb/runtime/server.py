@@ -11,7 +11,6 @@ import errno
 import logging
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
 from byoc_nb.runtime import rest
 from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.ports import PortInUse, free_port
 from byoc_nb.runtime.registration import Registration, variable
 from byoc_nb.runtime.requests import Busy, NoStream, StreamStart, check_stream_params
 from byoc_nb.runtime.session import StreamSession
@@ -33,14 +33,6 @@ from byoc_nb.trickle.hosting import set_up
 logger = logging.getLogger(__name__)
 
 UPDATE_SECONDS = 2.0  # byoc-sdk gives an update 5 s; what takes longer is accepted and goes on
-
-
-class PortInUse(ByocError, OSError):
-    """The port is taken; `.free` is one that isn't."""
-
-    def __init__(self, port: int, free: int) -> None:
-        self.port, self.free = port, free
-        super().__init__(f"port {port} is already in use", hint=f"port {free} is free")
 
 
 class RouteConfig(NamedTuple):
@@ -294,15 +286,3 @@ def _log_refusal(done: Future[None]) -> None:
 async def run_processor(processor: Any, port: int = 8000, host: str = "0.0.0.0", **options: Any) -> None:
     """Serve a processor (class, instance or function) until SIGTERM or SIGINT; `options` go to `StreamServer`."""
     await StreamServer(processor, port=port, host=host, **options).run_forever()
-
-
-def free_port(host: str, near: int = 0) -> int:
-    """A port that is free now, the first one after `near` if one of the next fifty is."""
-    for port in [*range(near + 1, min(near + 51, 65536)), 0] if near else [0]:
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    return 0

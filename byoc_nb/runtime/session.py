@@ -136,6 +136,9 @@ class StreamSession:
     def frames_dropped(self) -> int:
         return self.stats.dropped[TOO_SLOW]
 
+    def abandon(self, old: Host) -> None:
+        self.pipeline.abandon(old)
+
     def publish_data(self, value: Any) -> bool:
         return self._data.put(value)
 

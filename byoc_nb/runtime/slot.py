@@ -58,6 +58,9 @@ class Stream(Protocol):
     def frames_dropped(self) -> int:
         """How many frames were lost to a full queue so far."""
 
+    def abandon(self, old: Host) -> None:
+        """`old` hangs in a frame: go on without it."""
+
     def publish_data(self, value: Any) -> bool:
         """Send a JSON-able value to the stream's data channel; False without one."""
 
@@ -168,7 +171,7 @@ class ProcessorSlot:
             try:
                 host.submit(host.build()).result(timeout)
                 while True:
-                    stream, held = self._stream, params_.as_dict(old.processor.values) if old else {}
+                    stream, held = self._stream, params_.chosen(old.processor.values) if old else {}
                     params_dropped = host.submit(self._adopt(host, held, stream)).result(timeout)
                     with self._lock:
                         if self._closed:
@@ -183,7 +186,14 @@ class ProcessorSlot:
             self.reloads += 1
             lost = 0
             if stream is not None and old is not None:
-                stream.swapped(old).wait(HOOK_SECONDS)
+                if not stream.swapped(old).wait(HOOK_SECONDS):
+                    logger.warning(
+                        "%s has been in one frame for over %.0f s and was left behind; if it never ends, it keeps a "
+                        "core busy until the kernel is restarted",
+                        old.processor.name,
+                        HOOK_SECONDS,
+                    )
+                    stream.abandon(old)
                 lost = stream.frames_dropped() - dropped_before
             elif old is not None:
                 with contextlib.suppress(ProcessorExited, TimeoutError):  # where a stream has just ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sysconfig
 import threading
 import time
 import traceback
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 RATE_WINDOW_SECONDS = 2.0  # long enough for a steady figure, short enough to follow a change
 LATENCY_SAMPLES = 600  # 20 s at 30 fps
 DISTINCT_ERRORS = 100  # errors whose text differs from frame to frame must not grow the table or flood the log
+_STDLIB = sysconfig.get_path("stdlib") + os.sep
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -96,6 +98,12 @@ class StreamStats:
         if new and log:
             logger.warning("%s", line, exc_info=None if isinstance(error, ByocError) else error)
 
+    def forget_errors(self) -> None:
+        """Begin anew with the errors: another processor serves."""
+        with self._lock:
+            self.errors.clear()
+            self.error_count, self.last_error = 0, None
+
     def snapshot(self) -> dict[str, Any]:
         """The figures as JSON-able data; rates in frames per second, latency in milliseconds or None."""
         now = time.monotonic()
@@ -122,7 +130,7 @@ def describe(error: BaseException) -> str:
     text = " ".join(str(error).split()) or "no message"
     where = ""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(_PACKAGE) and "site-packages" not in frame.filename:
+        if not frame.filename.startswith((_PACKAGE, _STDLIB, "<frozen")) and "site-packages" not in frame.filename:
             where = f" (line {frame.lineno} of {frame.name}: {frame.line})" if frame.line else f" (line {frame.lineno})"
             break
     return f"{type(error).__name__}: {text}{where}"

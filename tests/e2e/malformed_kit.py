@@ -17,7 +17,9 @@ from byoc_nb.runtime.threads import LoopThread
 from byoc_nb.trickle import TrickleServer
 
 LIMIT = 5.0  # seconds after which a server hangs
-UNREADABLE = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n"  # a segment, as Go says
+UNREADABLE = (
+    b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n"  # a segment, as Go says
+)
 PATIENCE = 0.1  # for a request that may have to wait for another one, or for its own rest
 
 

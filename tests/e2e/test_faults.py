@@ -15,7 +15,7 @@ from kit import publish
 from trickle.raw import Head, Raw, scripted
 
 from byoc_nb.runtime import channels
-from byoc_nb.runtime.server import free_port
+from byoc_nb.runtime.ports import free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="the ffmpeg program is not installed")
 
@@ -130,7 +130,15 @@ async def test_the_output_channel_is_deleted(desk: Bench) -> None:
     await desk.unharmed()
 
 
-GARBAGE = [b"{", b"\xff\xfe\x00", b"[1]", b"[" * 100_000, b'{"width": 3}', b'{"a": NaN}', b'{"a":' * 500 + b"1" + b"}" * 500]
+GARBAGE = [
+    b"{",
+    b"\xff\xfe\x00",
+    b"[1]",
+    b"[" * 100_000,
+    b'{"width": 3}',
+    b'{"a": NaN}',
+    b'{"a":' * 500 + b"1" + b"}" * 500,
+]
 
 
 async def test_control_sends_garbage(desk: Bench) -> None:

@@ -14,7 +14,7 @@ import pytest
 from e2e_kit import Kernel, clean_environment, clean_variables, run_until
 
 from byoc_nb.network.record import START_TAG, record
-from byoc_nb.runtime.server import free_port
+from byoc_nb.runtime.ports import free_port
 from byoc_nb.trickle import TricklePublisher, TrickleServer
 
 TINT = """%%byoc

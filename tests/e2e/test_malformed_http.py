@@ -95,11 +95,15 @@ def test_json_that_is_nested_deep(running: Servers, path: str, depth: int, kind:
     running.idle()
 
 
-numbers = st.sampled_from(["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "1." + "0" * 9999, "-0", "1e-999", "0x1"])
+numbers = st.sampled_from(
+    ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "1." + "0" * 9999, "-0", "1e-999", "0x1"]
+)
 
 
 @some
-@given(path=st.sampled_from(POST), field=st.sampled_from(["width", "max_framerate", "strength", "other"]), number=numbers)
+@given(
+    path=st.sampled_from(POST), field=st.sampled_from(["width", "max_framerate", "strength", "other"]), number=numbers
+)
 def test_numbers_that_json_or_python_does_not_have(running: Servers, path: str, field: str, number: str) -> None:
     body = f'{{"gateway_request_id": "x", "height": 64, "params": {{"height": 64, "{field}": {number}}}}}'
     running.harmless("container", request("POST", path, [], body.encode()))
@@ -169,7 +173,9 @@ def test_a_frame_of_any_size(running: Servers, width: str, height: str, size: in
 
 # ---- methods and paths
 
-methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW", "get"])
+methods = st.sampled_from(
+    ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW", "get"]
+)
 elements = st.one_of(
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=10),
     st.text(max_size=5).map(lambda text: "".join(f"%{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))),
@@ -180,7 +186,9 @@ paths = st.lists(elements, max_size=4).map(lambda parts: "/" + "/".join(parts))
 targets = st.one_of(
     paths,
     st.tuples(st.sampled_from([*GET, *POST]), paths).map("".join),
-    st.sampled_from(["*", "http://[::1/x", "http://x:port/health", "//", "x", "http://x/health", "/health?a=%", "/%zz"]),
+    st.sampled_from(
+        ["*", "http://[::1/x", "http://x:port/health", "//", "x", "http://x/health", "/health?a=%", "/%zz"]
+    ),
 )
 
 
@@ -201,7 +209,10 @@ seqs = st.one_of(
     ),
 )  # fmt: skip
 trickle_headers = st.lists(
-    st.tuples(st.sampled_from(["Content-Type", "Expect-Content", "Lp-Trickle-Reset", "Content-Encoding", "Expect"]), header_values)
+    st.tuples(
+        st.sampled_from(["Content-Type", "Expect-Content", "Lp-Trickle-Reset", "Content-Encoding", "Expect"]),
+        header_values,
+    )
     | st.tuples(names, header_values),
     max_size=3,
 )
@@ -261,7 +272,9 @@ def broken(draw: st.DrawFn) -> bytes:
         elif how == "change" and at < len(data):
             data[at] = draw(st.integers(0, 255))
         elif how == "insert":
-            data[at:at] = draw(st.sampled_from([b"\x00", b"\r\n", b"\r\n\r\n", b" ", b":", b"\xff", b"\n", b"a" * 9000]))
+            data[at:at] = draw(
+                st.sampled_from([b"\x00", b"\r\n", b"\r\n\r\n", b" ", b":", b"\xff", b"\n", b"a" * 9000])
+            )
         elif how == "double":
             data += data[:at]
     return bytes(data)

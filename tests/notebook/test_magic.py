@@ -58,14 +58,14 @@ def test_help_is_printed_and_nothing_is_run(notebook: Notebook, line: str) -> No
         ("%byoc serve", "run a cell that begins with %%byoc first"),
         ("%byoc serve --port 99999", "isn't a port"),
         ("%byoc serve --source 'x", "No closing quotation"),
-        ("%byoc params strength=1", "nothing is running"),
+        ("%byoc params strength=1", "there is no processor yet"),
         ("%byoc params strength", "'strength' isn't NAME=VALUE, such as strength=0.8"),
         ("%byoc params =1", "'=1' isn't NAME=VALUE"),
         ("%byoc params a-b=1", "'a-b=1' isn't NAME=VALUE"),
         ("%byoc preview", "%byoc serve"),
         ("%byoc record out.mp4", "%byoc serve"),
         ("%byoc export out", "run a cell that begins with %%byoc first"),
-        ("%%byoc P\npass", "unrecognized arguments: P"),
+        ("%%byoc P\npass", "there is no P"),
         ("%%byoc\nx = 1", "this cell holds no processor"),
         ("%%byoc\n", "the cell body is empty"),
         ("%%byoc\n   \n", "this cell holds no processor"),
@@ -122,15 +122,16 @@ def test_a_derived_class_is_taken_and_another_can_be_chosen(notebook: Notebook) 
     assert notebook.bench.cell.name == "Plain"
 
 
-def test_dollars_and_braces_reach_the_cell_and_the_line_as_they_are(notebook: Notebook) -> None:
+def test_dollars_and_braces_reach_the_cell_as_they_are_and_are_variables_in_a_line(notebook: Notebook) -> None:
     notebook.shell.user_ns["x"] = "expanded"
     body = PLAIN + "price, text = '$x {x} {{x}}', f'{x} {{x}}'\n"
     notebook.run(cell(body))
     assert notebook.shell.user_ns["price"] == "$x {x} {{x}}"
     assert notebook.shell.user_ns["text"] == "expanded {x}"
     assert notebook.bench.cell.text == body
-    assert "'$x' isn't NAME=VALUE" in notebook.refused("%byoc params '$x'")
-    assert "'{x}' isn't NAME=VALUE" in notebook.refused("%byoc params {x}")
+    assert "'expanded' isn't NAME=VALUE" in notebook.refused("%byoc params $x")
+    assert "'expanded' isn't NAME=VALUE" in notebook.refused("%byoc params {x}")
+    assert "'{unheard}' isn't NAME=VALUE" in notebook.refused("%byoc params {unheard}")
 
 
 def test_the_quickstart_runs_unchanged_and_its_own_start_is_left_out(notebook: Notebook) -> None:

@@ -32,8 +32,8 @@ def test_the_defaults_of_serve() -> None:
     assert parsed("serve") == {
         "command": "serve",
         "source": "testsrc",
-        "port": 8000,
-        "host": "127.0.0.1",
+        "port": None,
+        "host": None,
         "size": None,
         "fps": None,
         "loop": True,
@@ -96,13 +96,13 @@ def test_what_each_command_takes(line: str, values: dict[str, Any]) -> None:
         ("serve --fps nan", "isn't a frame rate"),
         ("serve --fps inf", "isn't a frame rate"),
         ("serve --policy fast", "invalid choice: 'fast'"),
-        ("serve --unknown", "unrecognized arguments: --unknown"),
-        ("serve clip.mp4", "unrecognized arguments: clip.mp4"),
+        ("serve --unknown", "%byoc serve: there is no --unknown · %byoc serve --help"),
+        ("serve clip.mp4", "%byoc serve: there is no clip.mp4"),
         ("record", "required: path"),
         ("record a.mp4 --seconds 0", "isn't a number of seconds"),
         ("record a.mp4 --channel both", "invalid choice"),
         ("export", "required: directory"),
-        ("status now", "unrecognized arguments: now"),
+        ("status now", "%byoc status: there is no now"),
         ("serve --source 'open", "No closing quotation in: serve --source 'open"),
         ("serve --source", "expected one argument"),
     ],
@@ -135,18 +135,9 @@ def test_the_cell_magics_line() -> None:
     arguments = parser.parse(CELL, "--name P")
     assert not isinstance(arguments, str)
     assert arguments.name == "P"
-    with pytest.raises(UsageError, match=r"^%%byoc: unrecognized arguments: P · %%byoc --help shows how$"):
+    with pytest.raises(UsageError, match=r"^%%byoc: there is no P · %%byoc --help shows how$"):
         parser.parse(CELL, "P")
     assert "--name" in str(parser.parse(CELL, "--help"))
-
-
-def test_a_port_from_the_environment_that_is_none_is_told_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parser, "DEFAULT_PORT", "eighty")
-    line, _ = parser.build()
-    assert not isinstance(parser.parse(line, "status"), str)
-    assert not isinstance(parser.parse(line, "serve --port 1"), str)
-    with pytest.raises(UsageError, match="'eighty' isn't a port"):
-        parser.parse(line, "serve")
 
 
 @given(st.text(max_size=40))

@@ -21,7 +21,8 @@ from byoc_nb.notebook.cells import Cell
 from byoc_nb.notebook.workbench import LoadError, Workbench, WorkbenchError
 from byoc_nb.params import ParamsError
 from byoc_nb.processor import FrameProcessor
-from byoc_nb.runtime.server import PortInUse, free_port
+from byoc_nb.runtime import slot
+from byoc_nb.runtime.ports import PortInUse, free_port
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -298,13 +299,53 @@ def test_stop_with_a_processor_that_hangs_returns(port, monkeypatch):
 
 def test_a_new_cell_is_swapped_in_with_its_params(bench, port):
     bench.serve(port=port, **SMALL)
-    bench.params({"strength": 0.9})
+    bench.params({"strength": 0.9, "mode": "x"})
     reload = bench.use(cell(Other))
     assert reload.frames_lost == 0
     assert list(reload.params_dropped) == ["mode"]
     assert bench.params() == {"strength": 0.9}
     assert bench.status()["processor"] == "Other" and bench.status()["reloads"] == 1
     runs(bench)
+
+
+def test_a_processor_that_hangs_in_a_frame_is_left_behind_by_the_next_cell(bench, port, monkeypatch, caplog):
+    monkeypatch.setattr(slot, "HOOK_SECONDS", 0.3)
+    hangs, release = threading.Event(), threading.Event()
+
+    class Hangs(Tint):
+        async def process_video_async(self, frame):
+            hangs.set()
+            release.wait(WAIT)
+            return frame
+
+    bench.use(cell(Hangs))
+    bench.serve(port=port, **SMALL)
+    assert hangs.wait(WAIT)
+    bench.use(cell(Tint))
+    assert "has been in one frame for over" in caplog.text
+    runs(bench)
+    assert bench.status()["drops"]["processor hung"] == 1
+    release.set()
+    runs(bench)
+
+
+def test_errors_and_pictures_of_a_replaced_processor_are_forgotten(bench, port):
+    class Raises(Tint):
+        async def process_video_async(self, frame):
+            raise ValueError("of the old one")
+
+    class Nothing(Tint):
+        async def process_video_async(self, frame):
+            return None
+
+    bench.use(cell(Raises))
+    bench.serve(port=port, **SMALL)
+    until(lambda: bench.status()["errors"] > 3)
+    bench.use(cell(Nothing))
+    until(lambda: bench.status()["drops"].get("processor returned None", 0) > 3)
+    assert (bench.status()["errors"], bench.status()["last_error"]) == (0, None)
+    with pytest.raises(WorkbenchError, match="no picture from Nothing"):
+        bench.preview(timeout=0.2)
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
@@ -328,9 +369,52 @@ def test_while_nothing_serves_a_cell_is_only_taken_note_of(bench):
 # ---- params
 
 
-def test_params_need_something_that_runs(bench):
-    with pytest.raises(WorkbenchError, match="nothing is running"):
-        bench.params()
+def test_params_need_a_processor():
+    with pytest.raises(WorkbenchError, match="no processor yet"):
+        Workbench().params()
+
+
+def test_params_that_are_set_before_serving_are_there_when_it_begins(bench, port):
+    assert bench.params({"strength": 0.25}) == {"strength": 0.25, "mode": "soft"}
+    with pytest.raises(ParamsError):
+        bench.params({"strength": 7})
+    bench.serve(port=port, **SMALL)
+    assert bench.params() == {"strength": 0.25, "mode": "soft"}
+
+
+def test_a_default_that_was_changed_in_the_code_counts_where_nobody_set_the_parameter(bench, port):
+    def tint(default):
+        class Tint(FrameProcessor):
+            class Params(BaseModel):
+                strength: float = default
+                other: int = 1
+
+            def process_video_async(self, frame):
+                return frame
+
+        return Tint
+
+    bench.use(cell(tint(0.5)))
+    bench.serve(port=port, **SMALL)
+    bench.params({"other": 5})
+    bench.use(cell(tint(0.9)))
+    assert bench.params() == {"strength": 0.9, "other": 5}
+    bench.stop()
+    bench.use(cell(tint(0.1)))
+    bench.serve(port=port, **SMALL)
+    assert bench.params() == {"strength": 0.1, "other": 5}
+
+
+def test_the_port_stays_as_it_is_until_another_is_asked_for(bench, port, monkeypatch):
+    monkeypatch.setenv("BYOC_PORT", str(port))
+    bench.serve("testsrc", size=(64, 48), fps=10)
+    assert bench.urls["rest"].endswith(f":{port}")
+    monkeypatch.setenv("BYOC_PORT", "eighty")
+    bench.serve("testsrc", size=(96, 64), fps=10)
+    assert bench.urls["rest"].endswith(f":{port}")
+    bench.stop()
+    with pytest.raises(WorkbenchError, match="BYOC_PORT is 'eighty'"):
+        bench.serve()
 
 
 def test_params_are_checked_and_returned(bench, port):

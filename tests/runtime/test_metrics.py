@@ -84,7 +84,7 @@ async def test_before_during_and_after_a_stream(server, scraper, trickle):
         assert found["byoc_frames_total", "in"] == found["byoc_frames_total", "out"] == 30
         assert found["byoc_audio_frames_total", "in"] > 40
         assert found["byoc_errors_total",] == 3
-        assert 0 < found["byoc_frames_per_second", "out"] < 1000
+        assert found["byoc_frames_per_second", "out"] > 0
         assert 0 < found["byoc_latency_seconds", "0.5"] <= found["byoc_latency_seconds", "0.99"] < 10
         server.session.stats.drop('odd "cause"\\', 2)
         assert (await scraper.get())["byoc_frames_dropped_total", 'odd "cause"\\'] == 2

@@ -210,7 +210,7 @@ def test_frames_that_the_processor_withholds_are_counted(rig):
     made = rig(Half)
     pictures, _ = made.through(*segments(4.0))
     assert len(pictures) == 30
-    assert made.stats.dropped == {"withheld": 90}
+    assert made.stats.dropped == {"processor returned None": 90}
 
 
 # ---- a processor that misbehaves

@@ -18,9 +18,10 @@ from kit import WAIT, auntil
 from byoc_nb.cli import main
 from byoc_nb.processor import FrameProcessor
 from byoc_nb.runtime import registration as registration_
+from byoc_nb.runtime.ports import free_port
 from byoc_nb.runtime.registration import Registration, RegistrationError, Unreachable, variable
 from byoc_nb.runtime.requests import StreamStart
-from byoc_nb.runtime.server import StreamServer, free_port
+from byoc_nb.runtime.server import StreamServer
 
 SECRET = "s3cret-of-the-orchestrator"
 BODY = {

@@ -14,8 +14,9 @@ import pytest
 from kit import WAIT, ours
 
 from byoc_nb.processor import FrameProcessor
+from byoc_nb.runtime.ports import PortInUse, free_port
 from byoc_nb.runtime.requests import StreamStart
-from byoc_nb.runtime.server import Busy, PortInUse, StreamServer, free_port
+from byoc_nb.runtime.server import Busy, StreamServer
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
