@@ -16,7 +16,7 @@ demo: $(READY)  ## run the quickstart without a browser; leaves its videos and t
 	$(BIN)/python notebooks/demo.py demo-output
 
 lab: $(READY)  ## open the quickstart in JupyterLab
-	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/01_quickstart.ipynb
 
 test: $(READY) $(PYTRICKLE)/.ready ffmpeg  ## run every test
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest $(ARGS)

@@ -83,19 +83,19 @@ class Servers:
         After `patience` the connection is closed in this direction, as a peer does that gives up.
         """
         answer = bytearray()
-        with socket.create_connection(("127.0.0.1", self.ports[server]), timeout=LIMIT) as peer:
-            with contextlib.suppress(ConnectionError):
-                peer.sendall(data)
-                peer.settimeout(patience)
-                with contextlib.suppress(TimeoutError):
-                    while chunk := peer.recv(1 << 16):
-                        answer += chunk
-                    return bytes(answer)
-                assert patience < LIMIT, f"no answer to {data[:500]!r}, only {bytes(answer)!r}"
-                peer.shutdown(socket.SHUT_WR)
-                peer.settimeout(LIMIT)
+        peer = socket.create_connection(("127.0.0.1", self.ports[server]), timeout=LIMIT)
+        with peer, contextlib.suppress(ConnectionError):
+            peer.sendall(data)
+            peer.settimeout(patience)
+            with contextlib.suppress(TimeoutError):
                 while chunk := peer.recv(1 << 16):
                     answer += chunk
+                return bytes(answer)
+            assert patience < LIMIT, f"no answer to {data[:500]!r}, only {bytes(answer)!r}"
+            peer.shutdown(socket.SHUT_WR)
+            peer.settimeout(LIMIT)
+            while chunk := peer.recv(1 << 16):
+                answer += chunk
         return bytes(answer)
 
     def harmless(self, server: str, data: bytes, patience: float = LIMIT) -> list[int]:

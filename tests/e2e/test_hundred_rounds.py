@@ -72,6 +72,5 @@ async def test_a_hundred_rounds_leave_nothing_behind(trickle: Trickle) -> None:
         await auntil(lambda: ours() == ["byoc-processor"])
         await auntil(lambda: len(asyncio.all_tasks()) <= tasks)
         await auntil(lambda: open_sockets() <= sockets)
-        print("grown by", (resident() - memory) >> 10)
         assert resident() - memory < GROWTH_BYTES
     await server.stop()
