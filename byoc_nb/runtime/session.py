@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -35,7 +36,7 @@ class StreamSession:
     ) -> None:
         self.request = request
         self.params = dict(request.params)
-        self.stats = StreamStats()
+        self.stats = StreamStats(on_error=self._tell_of_error)
         self.reason, self._failed = "", False  # why it ended, and whether it should not have
         self._slot, self._verify_tls = slot, verify_tls
         self._decoder = Decoder(
@@ -220,6 +221,10 @@ class StreamSession:
             if self.stats.frames_out == 0:
                 self.events.emit("send_first_processed_segment")
             self.stats.frame_out(time.monotonic() - received)
+
+    def _tell_of_error(self, line: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(lambda: self.events.emit("error", message=line))
 
     # ---- status and parameters
 

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,14 @@ class Rate:
 
 
 class StreamStats:
-    """Counters of one stream; every method may be called from any thread."""
+    """Counters of one stream; every method may be called from any thread.
 
-    def __init__(self) -> None:
+    `on_error(line)` hears of each distinct error, once.
+    """
+
+    def __init__(self, on_error: Callable[[str], None] = lambda line: None) -> None:
         self._lock = threading.Lock()
+        self._on_error = on_error
         self.started = time.time()
         self.frames_in = 0
         self.frames_out = 0
@@ -97,6 +102,8 @@ class StreamStats:
             self.last_error, self.last_error_time = line, time.time()
         if new and log:
             logger.warning("%s", line, exc_info=None if isinstance(error, ByocError) else error)
+        if new:
+            self._on_error(line)
 
     def forget_errors(self) -> None:
         """Begin anew with the errors: another processor serves."""

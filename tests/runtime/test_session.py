@@ -530,6 +530,25 @@ async def test_events_tell_the_life_of_a_stream(desk):
     assert found[-1]["event"]["reason"] == "the input ended"
 
 
+async def test_each_distinct_error_is_an_event_once(desk):
+    class Raises(Pass):
+        async def process_video_async(self, frame):
+            raise ValueError("the cat has gone")
+
+    found = []
+    reading = asyncio.create_task(collect_json(desk.trickle.channel("events"), found))
+    await desk.start(target=Raises, channels=("in", "out", "events"))
+    await publish(desk.url("in"), segments(1.0))
+    await desk.ended()
+    await auntil(lambda: found and found[-1]["event"]["type"] == "stream_stopped")
+    reading.cancel()
+    await asyncio.wait([reading])
+    told = [item["event"]["message"] for item in found if item["event"]["type"] == "error"]
+    assert len(told) == 1
+    assert "ValueError: the cat has gone" in told[0]
+    assert desk.session.stats.error_count == 30
+
+
 async def test_the_status_is_what_the_gateway_stores(desk):
     await desk.start(params={"prompt": "cat"})
     status = desk.session.status_event()
