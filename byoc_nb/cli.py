@@ -105,15 +105,18 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("url", help="of the channel")
     publish.add_argument("--realtime", action="store_true", help="at the video's own pace, not as fast as it goes")
     publish.add_argument("--loop", action="store_true", help="again and again")
+    _add_verify_tls(publish)
 
     subscribe = command("subscribe", _subscribe, "write a trickle channel to a file or to standard output")
     subscribe.add_argument("url", help="of the channel")
     subscribe.add_argument("-o", "--output", default="-", help="a file; - is standard output (-)")
+    _add_verify_tls(subscribe)
 
     serve = command("serve", _serve, "serve a processor, as its container would")
     serve.add_argument("processor", help="FILE.py, or FILE.py:NAME if the file holds several")
     serve.add_argument("--port", type=_port, default=8000, help="0 takes a free one (8000)")
     serve.add_argument("--host", default="0.0.0.0", help="the address to listen at (0.0.0.0)")
+    _add_verify_tls(serve)
     serve.add_argument(
         "--policy", choices=("live", "lossless"), help="a processor that is too slow drops frames (live) or waits"
     )
@@ -142,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
 _USES = {"subscribe": "read", "publish": "write", "control": "obey", "events": "report to", "data": "write text to"}
 
 
+def _add_verify_tls(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--verify-tls", action="store_true", help="check a trickle server's certificate; orchestrators sign their own"
+    )
+
+
 async def _trickle_server(options: argparse.Namespace) -> None:
     server = TrickleServer(base_path=options.base_path, autocreate=options.autocreate, changefeed=options.changefeed)
     try:
@@ -162,19 +171,21 @@ async def _publish(options: argparse.Namespace) -> None:
     source = Source(options.file, loop=options.loop, realtime=options.realtime)
     try:
         # stopping the source ends the channel, so that whoever reads it learns that this was all
-        await _until_signalled(source.run(url), source.stop)
+        await _until_signalled(source.run(url, verify_tls=options.verify_tls), source.stop)
     finally:
         source.stop()
         await asyncio.to_thread(source.join, FAREWELL_SECONDS)
 
 
 async def _subscribe(options: argparse.Namespace) -> None:
-    await _until_signalled(copy(_channel(options.url), options.output))
+    await _until_signalled(copy(_channel(options.url), options.output, verify_tls=options.verify_tls))
 
 
 def _serve(options: argparse.Namespace) -> Coroutine[Any, Any, None]:
     processor = load_processor(options.processor)  # here, outside the loop, as `python processor.py` would
-    return run_processor(processor, port=options.port, host=options.host, policy=options.policy)
+    return run_processor(
+        processor, port=options.port, host=options.host, policy=options.policy, verify_tls=options.verify_tls
+    )
 
 
 async def _start(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import termios
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
 from kit import WAIT, ffprobe_file, until
 
 from byoc_nb.cli import main
@@ -540,3 +542,37 @@ def test_the_command_line_is_light():
     code = f"import sys, byoc_nb.cli; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def https(tmp_path_factory):
+    """A trickle server without channels, behind a certificate that it signed itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [*command.split(), "-keyout", folder / "key", "-out", folder / "cert"], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert", folder / "key")
+    app = web.Application()
+    TrickleServer().mount(app)
+    runner = web.AppRunner(app)
+
+    async def start() -> str:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        return f"https://127.0.0.1:{runner.addresses[0][1]}"
+
+    loop = LoopThread("tls")
+    yield loop.run(start())
+    loop.run(runner.cleanup())
+    loop.stop()
+
+
+@pytest.mark.parametrize("command", [["subscribe"], ["publish", "testsrc"]])
+def test_certificates_are_checked_on_demand(command, https, capsys):
+    assert main([*command, f"{https}/x"]) == 1
+    assert "certificate" not in capsys.readouterr().err  # it got as far as the channel, which is not there
+    assert main([*command, f"{https}/x", "--verify-tls"]) == 1
+    error = capsys.readouterr().err
+    assert "certificate" in error.lower()

@@ -13,7 +13,7 @@ from byoc_nb.trickle import TrickleSubscriber
 STANDARD_OUTPUT = "-"
 
 
-async def copy(url: str, output: str) -> None:
+async def copy(url: str, output: str, *, verify_tls: bool = False) -> None:
     """Write the channel, from its newest segment on, to a file or to standard output ("-") until the channel ends.
 
     Raises TrickleError when there is no such channel or it can't be read, and OSError when the output can't be written.
@@ -22,7 +22,7 @@ async def copy(url: str, output: str) -> None:
         if output == STANDARD_OUTPUT and sys.stdout is None:  # then 1 is the number of something else
             raise OSError("standard output is closed")
         descriptor = 1 if output == STANDARD_OUTPUT else -1
-        async with TrickleSubscriber(url, start=-2) as channel:
+        async with TrickleSubscriber(url, start=-2, verify_tls=verify_tls) as channel:
             async for segment in channel:
                 if descriptor < 0:  # not before there is something: a wrong URL must not empty the file
                     descriptor = files.enter_context(open(output, "wb", buffering=0)).fileno()  # noqa: ASYNC230

@@ -67,14 +67,14 @@ class Source:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._encode, name="byoc-source", daemon=True)
 
-    async def run(self, url: str) -> None:
+    async def run(self, url: str, *, verify_tls: bool = False) -> None:
         """Publish to the channel until the end or `stop`; then delete the channel, which ends the stream.
 
         Raises TrickleError when the channel is gone, SourceError when standard input can't be played.
         """
         self._thread.start()
         try:
-            await publish_segments(url, self._chunks, done=lambda: self._error is None)
+            await publish_segments(url, self._chunks, done=lambda: self._error is None, verify_tls=verify_tls)
         finally:
             self.stop()
         if self._error is not None:
