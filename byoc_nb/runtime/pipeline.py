@@ -138,9 +138,7 @@ class Pipeline:
 
     def abandon(self, old: Host) -> None:
         """Go on with the current processor although `old` is still in a frame; what becomes of that is thrown away."""
-        with self._lock:
-            gone = self._serving is old and not self._processing_done.is_set()
-        if gone:
+        if self.serving is old and not self._processing_done.is_set():
             self._stats.drop(HUNG)
             self._hand_over(old)
 
@@ -192,8 +190,6 @@ class Pipeline:
         try:
             while True:
                 item = await self._frames.aget(stop=lambda: self._slot.current is not host)
-                if self.serving is not host:  # it was abandoned
-                    return
                 if item is None:
                     self._hand_over(host)
                     return
@@ -202,30 +198,36 @@ class Pipeline:
                 else:
                     await self._process_audio(host, item.frame, item.received)
         except Closed:
-            self._finish()
+            self._finish(host)
         except BaseException as error:  # the thread is being ended, or a defect of ours: never a silent stall
-            self._stats.error("processing ended", error)
-            self._finish()
+            if self._finish(host):
+                self._stats.error("processing ended", error)
             raise
 
     def _hand_over(self, old: Host) -> None:
         with self._lock:
+            if self._serving is not old:  # done already, by `abandon`
+                return
             new = self._slot.current
             if new is not None:
                 self._serving = new
         self.newest = None
         self._stats.forget_errors()  # they are the old processor's
         if new is None:  # the server shuts down
-            self._finish()
+            self._finish(old)
         else:
             new.submit(self._pump(new))
             self._retire(old)
         self._handed_over.set()
 
-    def _finish(self) -> None:
+    def _finish(self, host: Host) -> bool:
+        """Nothing more will be processed; False where it isn't for `host` to say, which was left behind."""
+        if self.serving is not host:
+            return False
         self._processed.close()
         self._processing_done.set()
         self._handed_over.set()
+        return True
 
     async def _process_video(self, host: Host, frame: VideoFrame, received: float) -> None:
         untouched, pts = frame.to_av(), frame.timestamp

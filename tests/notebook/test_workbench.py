@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -308,13 +309,16 @@ def test_a_new_cell_is_swapped_in_with_its_params(bench, port):
     runs(bench)
 
 
-def test_a_processor_that_hangs_in_a_frame_is_left_behind_by_the_next_cell(bench, port, monkeypatch, caplog):
+@pytest.mark.parametrize("how", ["blocks", "awaits"])
+def test_a_processor_that_hangs_in_a_frame_is_left_behind_by_the_next_cell(bench, port, monkeypatch, caplog, how):
     monkeypatch.setattr(slot, "HOOK_SECONDS", 0.3)
     hangs, release = threading.Event(), threading.Event()
 
     class Hangs(Tint):
         async def process_video_async(self, frame):
             hangs.set()
+            if how == "awaits":
+                await asyncio.Event().wait()
             release.wait(WAIT)
             return frame
 
@@ -326,6 +330,7 @@ def test_a_processor_that_hangs_in_a_frame_is_left_behind_by_the_next_cell(bench
     runs(bench)
     assert bench.status()["drops"]["processor hung"] == 1
     release.set()
+    until(lambda: ours().count("byoc-processor") == 1)  # the old one's thread has ended
     runs(bench)
 
 
