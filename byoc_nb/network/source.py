@@ -207,7 +207,7 @@ class Source:
             path = Path(self.spec).expanduser()
             if not path.exists():
                 raise SourceError(
-                    f"no such file: {self.spec}", hint="give a path from the notebook's folder, or testsrc"
+                    f"no such file: {self.spec}", hint="give the path of a video file, or testsrc"
                 )
             if path.is_dir():
                 raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")

@@ -77,7 +77,7 @@ class Routes:
             if _is_ours(error):
                 raise
             logger.warning("a stream could not be started", exc_info=error)
-            raise BadRequest({"params": f"the processor refused to start: {describe(error)}"}) from None
+            raise BadRequest({"the processor": f"refused to start: {describe(error)}"}) from None
         return self._reply(
             message="Stream started successfully", request_id=start.gateway_request_id, current_state=self._state()
         )

@@ -25,7 +25,7 @@ class ChannelNotFound(TrickleError, LookupError):
             f"no trickle channel at {url}",
             url=url,
             status=404,
-            hint=hint or "create it first (TrickleServer.create), or start the server with autocreate",
+            hint=hint or "publish to it or create it first",
         )
 
 
