@@ -206,9 +206,7 @@ class Source:
         if self._input is None and "://" not in self.spec:
             path = Path(self.spec).expanduser()
             if not path.exists():
-                raise SourceError(
-                    f"no such file: {self.spec}", hint="give the path of a video file, or testsrc"
-                )
+                raise SourceError(f"no such file: {self.spec}", hint="give the path of a video file, or testsrc")
             if path.is_dir():
                 raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")
             target = str(path)

@@ -39,6 +39,7 @@ class Status(dict[str, Any]):
             ("params", ", ".join(f"{name} = {value!r}" for name, value in self["params"].items()) or "–"),
             ("frames in / out", f"{self['frames_in']} / {self['frames_out']}"),
             ("dropped", f"{self['frames_dropped']}" + (f" ({drops})" if drops else "")),
+            *([("sounds dropped", str(self["audio_dropped"]))] if self["audio_dropped"] else []),
             ("fps in / out", f"{self['fps_in']:.1f} / {self['fps_out']:.1f}"),
             ("latency p50 / p99", latency),
             ("reloads", str(self["reloads"])),

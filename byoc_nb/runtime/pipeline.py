@@ -36,7 +36,6 @@ WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the 
 TOO_SLOW = "processor too slow"
 RETURNED_NONE = "processor returned None"
 HUNG = "processor hung"
-SOUND_TOO_SLOW = "processor too slow for the sound"
 CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
 # A cell's sys.exit() must not end the thread that ran it, nor a task of its own that it cancelled and awaits
 _USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
@@ -181,7 +180,7 @@ class Pipeline:
             self._stats.drop(TOO_SLOW)
         else:
             del waiting[next(index for index, item in enumerate(waiting) if isinstance(item.frame, AudioFrame))]
-            self._stats.drop(SOUND_TOO_SLOW)
+            self._stats.audio_dropped += 1
 
     # ---- the processor's thread
 

@@ -60,7 +60,8 @@ class StreamStats:
         self.frames_out = 0
         self.audio_in = 0
         self.audio_out = 0
-        self.dropped: Counter[str] = Counter()  # by cause
+        self.audio_dropped = 0
+        self.dropped: Counter[str] = Counter()  # pictures, by cause
         self.errors: dict[str, int] = {}  # one line of a distinct error -> how often
         self.error_count = 0
         self.last_error: str | None = None
@@ -123,6 +124,7 @@ class StreamStats:
                 "drops": dict(self.dropped),
                 "audio_in": self.audio_in,
                 "audio_out": self.audio_out,
+                "audio_dropped": self.audio_dropped,
                 "fps_in": round(self._rate_in.value(now), 2),
                 "fps_out": round(self._rate_out.value(now), 2),
                 "latency_ms_p50": _percentile_ms(latency, 0.50),
