@@ -15,7 +15,7 @@ import byoc_nb
 PACKAGE = Path(byoc_nb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FRAMES = {"params", "frames", "errors", "_pixels", "_openmp"}
+FRAMES = {"params", "frames", "errors", "_openmp"}
 PROCESSOR = {"processor", "dialects", "decorators", "find"}
 MEDIA = {"media", "trickle"} | PROCESSOR | FRAMES
 # room: the rooms that it may import, besides itself
@@ -26,9 +26,11 @@ MAY_IMPORT = {
     "media": FRAMES,
     "runtime": {""} | MEDIA,  # the package itself for its version
     "network": {"runtime"} | MEDIA,
-    "export": {"", "network", "runtime"} | MEDIA,
-    "notebook": {"", "export", "network", "runtime", "pytrickle_names"} | MEDIA,
-    "cli": {"", "export", "network", "runtime", "pytrickle_names"} | MEDIA,
+    "source": {"errors"},
+    "export": {"", "network", "runtime", "source"} | MEDIA,
+    "notebook": {"", "export", "network", "runtime", "pytrickle_names", "source"} | MEDIA,
+    "bench": {"", "network", "runtime"} | MEDIA,
+    "cli": {"", "bench", "export", "network", "runtime", "pytrickle_names"} | MEDIA,
     "__main__": {"cli"},
     "pytrickle_names": set(),
     "": {"runtime", "notebook"} | PROCESSOR | FRAMES,  # the package itself, which gives out the public names

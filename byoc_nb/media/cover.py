@@ -7,7 +7,7 @@ from typing import Any
 import av
 from av.filter import Graph
 
-from byoc_nb._pixels import BT709, Color, color_of
+from byoc_nb.frames.colors import BT709, Color, color_of
 
 
 class Cover:

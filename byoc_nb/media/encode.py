@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import av
 from av.video.frame import PictureType
 
-from byoc_nb import _pixels
-from byoc_nb._pixels import Color
-from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
+from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame, colors
+from byoc_nb.frames.colors import Color
 from byoc_nb.media.mpegts import Muxer
 from byoc_nb.media.timeline import Timeline
 
@@ -55,7 +54,7 @@ class SegmentEncoder:
         return self._video.size if self._video else None
 
     def video(self, frame: av.VideoFrame, pts: int, color: Color) -> Iterator[Chunk]:
-        """Encode a YUV or rgb24 picture; `pts` in 90 kHz ticks, `color` tells how its YUV is or shall be."""
+        """Encode a YUV picture; `pts` in 90 kHz ticks, `color` tells how its YUV is to be read."""
         placed = self._timeline.place("video", pts)
         if placed is None:
             self.late_frames += 1
@@ -64,7 +63,7 @@ class SegmentEncoder:
         if self._video is None:
             self._video = _VideoEncoder(frame, color, self._crf)
         cut = self._segment_start is None or pts - self._segment_start >= SEGMENT_SECONDS * CLOCK
-        for data, at, key in self._video.encode(frame, pts, key=cut):
+        for data, at, key in self._video.encode(frame, pts, color, key=cut):
             yield from self._packet(data, at, key=key, video=True)
         waiting, self._waiting = self._waiting, []
         for sound in waiting:
@@ -143,11 +142,8 @@ class _VideoEncoder:
             "sc_threshold": "0",
         }
 
-    def encode(self, frame: av.VideoFrame, pts: int, *, key: bool) -> Iterator[tuple[bytes, int, bool]]:
-        if frame.format.name == "rgb24":
-            picture = _pixels.yuv_from_rgb(frame, self._color, self.size)
-        else:
-            picture = _pixels.yuv_resized(frame, self.size)
+    def encode(self, frame: av.VideoFrame, pts: int, color: Color, *, key: bool) -> Iterator[tuple[bytes, int, bool]]:
+        picture = colors.yuv420p(frame, self.size, color, self._color)
         # The decoder's own time and picture type must not reach the encoder, nor ours the frame that the user may keep
         kept = picture.pts, picture.time_base or Fraction(0, 1), picture.pict_type
         picture.pts, picture.time_base = pts, MPEG_TIME_BASE

@@ -126,9 +126,9 @@ class Source:
             else:
                 chunks = encoder.audio(frame)
             for chunk in chunks:
-                self._chunks.put((chunk, time.monotonic()))
+                self._chunks.put((chunk, None))
         for chunk in encoder.flush():
-            self._chunks.put((chunk, time.monotonic()))
+            self._chunks.put((chunk, None))
 
     def _paced(self, frames: Iterator[VideoFrame | AudioFrame]) -> Iterator[VideoFrame | AudioFrame]:
         """Each frame when its time has come."""

@@ -33,6 +33,7 @@ class Status(dict[str, Any]):
     def _rows(self) -> list[tuple[str, str]]:
         drops = ", ".join(f"{cause} {count}" for cause, count in self["drops"].items())
         latency = "–" if self["latency_ms_p50"] is None else f"{self['latency_ms_p50']} / {self['latency_ms_p99']} ms"
+        stages = ", ".join(f"{stage} {times['p50']}" for stage, times in self["stages_ms"].items() if times["p50"])
         rows = [
             ("state", str(self["state"])),
             ("processor", str(self["processor"] or "–")),
@@ -42,6 +43,7 @@ class Status(dict[str, Any]):
             *([("sounds dropped", str(self["audio_dropped"]))] if self["audio_dropped"] else []),
             ("fps in / out", f"{self['fps_in']:.1f} / {self['fps_out']:.1f}"),
             ("latency p50 / p99", latency),
+            *([("of it, in ms", stages)] if stages else []),
             ("reloads", str(self["reloads"])),
             ("errors", f"{self['errors']}" + (f" · last: {self['last_error']}" if self["last_error"] else "")),
         ]

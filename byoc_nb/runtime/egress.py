@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from byoc_nb.media.encode import Chunk
 from byoc_nb.runtime.threads import Closed, CrossQueue
+from byoc_nb.runtime.trip import Trip
 from byoc_nb.trickle import ChannelClosed, SegmentWriter, TrickleError, TricklePublisher
 
 logger = logging.getLogger(__name__)
 
 LAST_BYTES_SECONDS = 2.0  # for the server to take the end of the last segments
 
-TimedChunk = tuple[Chunk, float]  # with time.monotonic() of the input that it came from
+TimedChunk = tuple[Chunk, Trip | None]  # with the trip of the picture that it carries
 
 
 async def publish_segments(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import av
 
-from byoc_nb._pixels import Color
 from byoc_nb.frames import AudioFrame
+from byoc_nb.frames.colors import Color
 from byoc_nb.media.encode import SegmentEncoder
 from byoc_nb.runtime.egress import TimedChunk
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
+from byoc_nb.runtime.trip import Trip
 
 
 class Processed(NamedTuple):
@@ -23,7 +23,7 @@ class Processed(NamedTuple):
     color: Color | None
     sound: AudioFrame | None
     pts: int
-    received: float  # time.monotonic() when the last byte of what it was made from came in
+    trip: Trip | None  # of a picture
 
 
 def encode_all(
@@ -52,20 +52,22 @@ def encode_all(
         pass
     try:
         for chunk in encoder.flush() if encoder else ():
-            chunks.put((chunk, time.monotonic()))
+            chunks.put((chunk, None))
     except (Closed, av.FFmpegError):
         pass
     chunks.close()
 
 
 def _encode(encoder: SegmentEncoder, item: Processed, chunks: CrossQueue[TimedChunk], stats: StreamStats) -> None:
-    if item.picture is not None and item.color is not None:
+    if item.picture is not None and item.color is not None and item.trip is not None:
         late = encoder.late_frames
+        item.trip.encoding()
         for chunk in encoder.video(item.picture, item.pts, item.color):
-            chunks.put((chunk, item.received))
+            item.trip.encoded()
+            chunks.put((chunk, item.trip))
         if encoder.late_frames > late:
             stats.drop("out of order")
     elif item.sound is not None:
         for chunk in encoder.audio(item.sound):
             stats.audio_out += 1
-            chunks.put((chunk, item.received))
+            chunks.put((chunk, None))

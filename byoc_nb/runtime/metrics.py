@@ -59,5 +59,12 @@ class _Figures(Collector):
         for quantile, name in (("0.5", "latency_ms_p50"), ("0.99", "latency_ms_p99")):
             if figures[name] is not None:
                 latency.add_metric([quantile], figures[name] / 1000)
-        yield from (frames, sounds, rate, drops, latency)
+        stages = GaugeMetricFamily(
+            "byoc_stage_seconds", "What a frame's latency is made of", labels=["stage", "quantile"]
+        )
+        for stage, times in figures["stages_ms"].items():
+            for quantile, name in (("0.5", "p50"), ("0.99", "p99")):
+                if times[name] is not None:
+                    stages.add_metric([stage, quantile], times[name] / 1000)
+        yield from (frames, sounds, rate, drops, latency, stages)
         yield CounterMetricFamily("byoc_errors", "Errors of the stream", value=figures["errors"])

@@ -25,6 +25,7 @@ from byoc_nb.runtime.encoding import Processed, encode_all
 from byoc_nb.runtime.slot import Host, ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
+from byoc_nb.runtime.trip import Trip
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the 
 TOO_SLOW = "processor too slow"
 RETURNED_NONE = "processor returned None"
 HUNG = "processor hung"
+Received = tuple[bytes, float]  # with time.monotonic() when they came in
 CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
 # A cell's sys.exit() must not end the thread that ran it, nor a task of its own that it cancelled and awaits
 _USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
@@ -43,7 +45,7 @@ _USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError
 
 class _Input(NamedTuple):
     frame: VideoFrame | AudioFrame
-    received: float  # time.monotonic() when the last of its bytes came in
+    trip: Trip
 
 
 class Pipeline:
@@ -58,7 +60,9 @@ class Pipeline:
         policy: Policy = "live",
         retire: Callable[[Host], None],
     ) -> None:
-        self.bytes_in: CrossQueue[bytes | None] = CrossQueue(WAITING_BYTES, weigh=lambda data: len(data or b""))
+        self.bytes_in: CrossQueue[Received | None] = CrossQueue(
+            WAITING_BYTES, weigh=lambda item: len(item[0]) if item else 0
+        )
         self.bytes_out: CrossQueue[TimedChunk] = CrossQueue(WAITING_BYTES, weigh=lambda item: len(item[0].data))
         self.newest: tuple[VideoFrame, VideoFrame] | None = None  # the last picture before and after processing
         self._decoder, self._slot, self._stats, self._retire = decoder, slot, stats, retire
@@ -146,17 +150,19 @@ class Pipeline:
     def _decode(self) -> None:
         try:
             while True:
-                data = self.bytes_in.get()
-                self._decode_from(self._decoder.cut() if data is CUT else self._decoder.feed(data))
+                item = self.bytes_in.get()
+                if item is CUT:
+                    self._decode_from(self._decoder.cut(), time.monotonic())
+                else:
+                    self._decode_from(self._decoder.feed(item[0]), item[1])
         except Closed:
             pass
         with contextlib.suppress(Closed):
-            self._decode_from(self._decoder.flush())
+            self._decode_from(self._decoder.flush(), time.monotonic())
         self.bytes_in.close(discard=True)
         self._frames.close()
 
-    def _decode_from(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
-        received = time.monotonic()
+    def _decode_from(self, frames: Iterator[VideoFrame | AudioFrame], received: float) -> None:
         try:
             for frame in frames:
                 self._queue(frame, received)
@@ -170,7 +176,7 @@ class Pipeline:
             self._stats.frame_in()
         else:
             self._stats.audio_in += 1
-        self._frames.put(_Input(frame, received))
+        self._frames.put(_Input(frame, Trip(received)))
 
     def _drop_oldest(self, waiting: deque[_Input]) -> None:
         """The oldest picture where four wait, else the oldest sound."""
@@ -193,9 +199,9 @@ class Pipeline:
                     self._hand_over(host)
                     return
                 if isinstance(item.frame, VideoFrame):
-                    await self._process_video(host, item.frame, item.received)
+                    await self._process_video(host, item.frame, item.trip)
                 else:
-                    await self._process_audio(host, item.frame, item.received)
+                    await self._process_audio(host, item.frame)
         except Closed:
             self._finish(host)
         except BaseException as error:  # the thread is being ended, or a defect of ours: never a silent stall
@@ -228,7 +234,8 @@ class Pipeline:
         self._handed_over.set()
         return True
 
-    async def _process_video(self, host: Host, frame: VideoFrame, received: float) -> None:
+    async def _process_video(self, host: Host, frame: VideoFrame, trip: Trip) -> None:
+        trip.processing()
         untouched, pts = frame.to_av(), frame.timestamp
         picture: av.VideoFrame | None = untouched
         color = frame.color
@@ -246,10 +253,11 @@ class Pipeline:
         if picture is None:
             self._stats.drop(RETURNED_NONE)
             return
+        trip.processed()
         self.newest = (VideoFrame(untouched, frame.timestamp), VideoFrame(picture, pts))
-        await self._processed.aput(Processed(picture, color, None, pts, received))
+        await self._processed.aput(Processed(picture, color, None, pts, trip))
 
-    async def _process_audio(self, host: Host, frame: AudioFrame, received: float) -> None:
+    async def _process_audio(self, host: Host, frame: AudioFrame) -> None:
         try:
             sounds = [(sound, ticks(sound)) for sound in await host.processor.audio(frame)]
         except _USER_ERRORS as error:
@@ -257,7 +265,7 @@ class Pipeline:
             self._stats.error("the processor raised", error)
             sounds = [(frame, frame.timestamp)]
         for sound, pts in sounds if self.serving is host else ():
-            await self._processed.aput(Processed(None, None, sound, pts, received))
+            await self._processed.aput(Processed(None, None, sound, pts, None))
 
     # ---- the encode thread
 

@@ -185,7 +185,7 @@ class StreamSession:
                 if first:
                     self.events.emit("receive_first_ingest_segment")
                     first = False
-                await queue.aput(data)
+                await queue.aput((data, time.monotonic()))
             if segment.truncated:
                 logger.warning("segment %d of the input broke off", segment.seq)
                 await queue.aput(CUT)
@@ -216,11 +216,11 @@ class StreamSession:
         self.reason = self.reason or f"the {what} failed: {error.one_line()}"
 
     def _sent(self, item: TimedChunk) -> None:
-        chunk, received = item
+        chunk, trip = item
         if chunk.pts is not None:
             if self.stats.frames_out == 0:
                 self.events.emit("send_first_processed_segment")
-            self.stats.frame_out(time.monotonic() - received)
+            self.stats.frame_out(trip)
 
     def _tell_of_error(self, line: str) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from byoc_nb.errors import ByocError
+from byoc_nb.runtime.trip import StageTimes, Trip
 
 logger = logging.getLogger(__name__)
 
 RATE_WINDOW_SECONDS = 2.0  # long enough for a steady figure, short enough to follow a change
-LATENCY_SAMPLES = 600  # 20 s at 30 fps
 DISTINCT_ERRORS = 100  # errors whose text differs from frame to frame must not grow the table or flood the log
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
@@ -69,7 +69,7 @@ class StreamStats:
         self.last_input_time = 0.0
         self.last_output_time = 0.0
         self._rate_in, self._rate_out = Rate(), Rate()
-        self._latency: deque[float] = deque(maxlen=LATENCY_SAMPLES)
+        self._stages = StageTimes()
 
     def frame_in(self) -> None:
         now = time.monotonic()
@@ -78,15 +78,15 @@ class StreamStats:
             self.last_input_time = time.time()
             self._rate_in.tick(now)
 
-    def frame_out(self, latency: float | None) -> None:
-        """A frame's bytes left; `latency` in seconds since its last input byte came in."""
+    def frame_out(self, trip: Trip | None) -> None:
+        """A frame's bytes left, which ends its trip."""
         now = time.monotonic()
         with self._lock:
             self.frames_out += 1
             self.last_output_time = time.time()
             self._rate_out.tick(now)
-            if latency is not None:
-                self._latency.append(latency)
+            if trip is not None:
+                self._stages.add(trip.published())
 
     def drop(self, cause: str, count: int = 1) -> None:
         with self._lock:
@@ -113,10 +113,9 @@ class StreamStats:
             self.error_count, self.last_error = 0, None
 
     def snapshot(self) -> dict[str, Any]:
-        """The figures as JSON-able data; rates in frames per second, latency in milliseconds or None."""
-        now = time.monotonic()
+        """The figures as JSON-able data; rates in frames per second, times in milliseconds or None."""
+        now, stages = time.monotonic(), self._stages.snapshot()
         with self._lock:
-            latency = sorted(self._latency)
             return {
                 "frames_in": self.frames_in,
                 "frames_out": self.frames_out,
@@ -127,8 +126,7 @@ class StreamStats:
                 "audio_dropped": self.audio_dropped,
                 "fps_in": round(self._rate_in.value(now), 2),
                 "fps_out": round(self._rate_out.value(now), 2),
-                "latency_ms_p50": _percentile_ms(latency, 0.50),
-                "latency_ms_p99": _percentile_ms(latency, 0.99),
+                **stages,
                 "errors": self.error_count,
                 "last_error": self.last_error,
             }
@@ -143,9 +141,3 @@ def describe(error: BaseException) -> str:
             where = f" (line {frame.lineno} of {frame.name}: {frame.line})" if frame.line else f" (line {frame.lineno})"
             break
     return f"{type(error).__name__}: {text}{where}"
-
-
-def _percentile_ms(ordered: list[float], share: float) -> float | None:
-    if not ordered:
-        return None
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 1)

@@ -12,8 +12,8 @@ import pytest
 from kit import CLIP, CLOCK, decode, encode, ffprobe, number_of, onsets, picture, programme, segments, tone
 from test_mpegts_streams import demux
 
-from byoc_nb._pixels import BT601, BT709, Color
 from byoc_nb.frames import AudioFrame, VideoFrame
+from byoc_nb.frames.colors import BT601, BT709, Color
 from byoc_nb.media.encode import SegmentEncoder
 
 PACKET = 188

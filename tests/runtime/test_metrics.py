@@ -86,6 +86,8 @@ async def test_before_during_and_after_a_stream(server, scraper, trickle):
         assert found["byoc_errors_total",] == 3
         assert found["byoc_frames_per_second", "out"] > 0
         assert 0 < found["byoc_latency_seconds", "0.5"] <= found["byoc_latency_seconds", "0.99"] < 10
+        stages = {key[-1] for key in found if key[0] == "byoc_stage_seconds"}
+        assert stages == {"decode", "queue", "process", "encode", "publish"}
         server.session.stats.drop('odd "cause"\\', 2)
         assert (await scraper.get())["byoc_frames_dropped_total", 'odd "cause"\\'] == 2
         await channel.close(delete=True)

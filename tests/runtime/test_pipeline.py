@@ -59,7 +59,7 @@ class Rig:
 
     def send(self, *parts):
         for part in parts:
-            self.pipeline.bytes_in.put(part)
+            self.pipeline.bytes_in.put(part and (part, time.monotonic()))
 
     def end(self):
         self.pipeline.bytes_in.close()

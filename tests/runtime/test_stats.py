@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 
 import pytest
 
 from byoc_nb.runtime.stats import DISTINCT_ERRORS, Rate, StreamStats, describe
+from byoc_nb.runtime.trip import Trip
 
 
 def test_a_rate_is_events_a_second_over_two_seconds():
@@ -38,15 +40,20 @@ def test_the_snapshot_is_json_and_complete():
     stats = StreamStats()
     assert stats.snapshot()["latency_ms_p50"] is None
     stats.frame_in()
-    for latency in (0.010, 0.020, 0.030):
-        stats.frame_out(latency)
     stats.frame_out(None)
+    for _ in range(3):
+        trip = Trip(time.monotonic() - 0.02)
+        for passed in (trip.processing, trip.processed, trip.encoding, trip.encoded):
+            passed()
+        stats.frame_out(trip)
     stats.drop("rate", 3)
     stats.drop("damaged")
     found = json.loads(json.dumps(stats.snapshot()))
     assert (found["frames_in"], found["frames_out"], found["frames_dropped"]) == (1, 4, 4)
     assert found["drops"] == {"rate": 3, "damaged": 1}
-    assert (found["latency_ms_p50"], found["latency_ms_p99"]) == (20.0, 30.0)
+    assert 20 <= found["latency_ms_p50"] <= found["latency_ms_p99"]
+    assert list(found["stages_ms"]) == ["decode", "queue", "process", "encode", "publish"]
+    assert found["stages_ms"]["decode"]["p50"] >= 20
     assert (found["errors"], found["last_error"]) == (0, None)
 
 
@@ -87,7 +94,7 @@ def test_counting_from_many_threads():
     def work():
         for _ in range(500):
             stats.frame_in()
-            stats.frame_out(0.001)
+            stats.frame_out(Trip(time.monotonic()))
             stats.drop("rate")
             stats.error("x", ValueError("y"))
             stats.snapshot()

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from byoc_nb import _pixels
-from byoc_nb._pixels import BT601, BT709, Color
+from byoc_nb.frames import colors, pixels
+from byoc_nb.frames.colors import BT601, BT709, Color
 
-CLIP = Path(__file__).parents[1] / "notebooks" / "bigbuckbunny.mp4"
+CLIP = Path(__file__).parents[2] / "notebooks" / "bigbuckbunny.mp4"
 COLORS = [Color(BT601, False), Color(BT601, True), Color(BT709, False), Color(BT709, True)]
 
 
@@ -42,8 +42,8 @@ def pattern() -> av.VideoFrame:
 
 def in_color(frame: av.VideoFrame, color: Color) -> av.VideoFrame:
     """The picture with its YUV samples made for another colour."""
-    rgb = _pixels.rgb_from_yuv(frame, _pixels.color_of(frame))
-    return _pixels.yuv_from_rgb(av.VideoFrame.from_ndarray(rgb, format="rgb24"), color, (frame.width, frame.height))
+    rgb = colors.rgb_from_yuv(frame, colors.color_of(frame))
+    return colors.yuv_from_rgb(rgb, color)
 
 
 # ---- colours
@@ -53,11 +53,9 @@ def in_color(frame: av.VideoFrame, color: Color) -> av.VideoFrame:
 def test_a_picture_keeps_its_colours_through_rgb_and_back(color: Color) -> None:
     for picture in (natural(), pattern()):
         source = in_color(picture, color)
-        rgb = _pixels.rgb_from_yuv(source, color)
-        back = _pixels.yuv_from_rgb(
-            av.VideoFrame.from_ndarray(rgb, format="rgb24"), color, (source.width, source.height)
-        )
-        again = _pixels.rgb_from_yuv(back, color)
+        rgb = colors.rgb_from_yuv(source, color)
+        back = colors.yuv_from_rgb(rgb, color)
+        again = colors.rgb_from_yuv(back, color)
         change = np.abs(again.astype(int) - rgb)
         assert change.mean() < 2
         luma = np.abs(back.to_ndarray()[: source.height].astype(int) - source.to_ndarray()[: source.height])
@@ -69,17 +67,17 @@ def test_a_picture_keeps_its_colours_through_rgb_and_back(color: Color) -> None:
 @pytest.mark.parametrize("rgb", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128)])
 def test_plain_colours_survive_within_two_steps(color: Color, rgb: tuple[int, int, int]) -> None:
     plain = np.full((32, 32, 3), rgb, np.uint8)
-    yuv = _pixels.yuv_from_rgb(av.VideoFrame.from_ndarray(plain, format="rgb24"), color, (32, 32))
-    assert np.abs(_pixels.rgb_from_yuv(yuv, color).astype(int) - plain).max() <= 2
+    yuv = colors.yuv_from_rgb(plain, color)
+    assert np.abs(colors.rgb_from_yuv(yuv, color).astype(int) - plain).max() <= 2
 
 
 def test_matrix_and_range_make_a_difference() -> None:
     """Reading red as the wrong colour must be visible, or the tests above would prove nothing."""
-    red = av.VideoFrame.from_ndarray(np.full((32, 32, 3), (255, 0, 0), np.uint8), format="rgb24")
-    yuv = _pixels.yuv_from_rgb(red, Color(BT601, False), (32, 32))
-    right = _pixels.rgb_from_yuv(yuv, Color(BT601, False)).astype(int)
-    assert np.abs(_pixels.rgb_from_yuv(yuv, Color(BT709, False)) - right).max() > 10
-    assert np.abs(_pixels.rgb_from_yuv(yuv, Color(BT601, True)) - right).max() > 10
+    red = np.full((32, 32, 3), (255, 0, 0), np.uint8)
+    yuv = colors.yuv_from_rgb(red, Color(BT601, False))
+    right = colors.rgb_from_yuv(yuv, Color(BT601, False)).astype(int)
+    assert np.abs(colors.rgb_from_yuv(yuv, Color(BT709, False)) - right).max() > 10
+    assert np.abs(colors.rgb_from_yuv(yuv, Color(BT601, True)) - right).max() > 10
 
 
 @pytest.mark.parametrize(
@@ -97,20 +95,21 @@ def test_matrix_and_range_make_a_difference() -> None:
 def test_untagged_pictures_get_the_matrix_of_their_size(height: int, matrix: int, expected: int) -> None:
     frame = av.VideoFrame(64, height, "yuv420p")
     frame.colorspace = matrix
-    assert _pixels.color_of(frame) == Color(expected, False)
+    assert colors.color_of(frame) == Color(expected, False)
 
 
 def test_full_range_is_known_by_its_tag_or_its_format() -> None:
     frame = av.VideoFrame(64, 64, "yuv420p")
     frame.color_range = ColorRange.JPEG
-    assert _pixels.color_of(frame).full_range
-    assert _pixels.color_of(av.VideoFrame(64, 64, "yuvj420p")).full_range
+    assert colors.color_of(frame).full_range
+    assert colors.color_of(av.VideoFrame(64, 64, "yuvj420p")).full_range
 
 
 def test_a_yuv_picture_of_the_right_size_is_not_copied() -> None:
     frame = av.VideoFrame(64, 48, "yuv420p")
-    assert _pixels.yuv_resized(frame, (64, 48)) is frame
-    resized = _pixels.yuv_resized(frame, (32, 24))
+    color = Color(BT601, False)
+    assert colors.yuv420p(frame, (64, 48), color, color) is frame
+    resized = colors.yuv420p(frame, (32, 24), color, color)
     assert (resized.width, resized.height, resized.format.name) == (32, 24, "yuv420p")
 
 
@@ -134,14 +133,14 @@ def test_every_layout_gives_the_same_picture(kind: str, shape: str) -> None:
         "not contiguous": np.repeat(RGB, 2, axis=1)[:, ::2],
     }[shape]
     given_ = torch.from_numpy(data.copy()) if kind == "tensor" else data
-    rgb = _pixels.rgb_from_any(given_)
+    rgb = pixels.rgb_from_any(given_)
     assert np.array_equal(rgb, RGB)
     assert rgb.flags.c_contiguous
     assert rgb.flags.writeable
     assert not np.shares_memory(rgb, data)
-    tensor = _pixels.tensor_from_any(given_)
-    assert tensor.shape == (1, 5, 7, 3)
-    assert torch.equal(tensor[0], torch.from_numpy(RGB).float().div(255.0))
+    floats = pixels.floats_from_any(given_)
+    assert np.array_equal(floats, RGB / np.float32(255))
+    assert floats.dtype == np.float32
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (1, 5, 7), (1, 1, 5, 7), (1, 5, 7, 1)])
@@ -149,16 +148,16 @@ def test_grey_is_repeated_to_three_channels(shape: tuple[int, ...]) -> None:
     grey = RGB[..., 0]
     expected = np.repeat(grey[..., None], 3, axis=2)
     data = grey.reshape(shape)
-    assert np.array_equal(_pixels.rgb_from_any(data), expected)
-    assert np.array_equal(_pixels.rgb_from_any(torch.from_numpy(data.copy())), expected)
-    assert _pixels.tensor_from_any(data).shape == (1, 5, 7, 3)
+    assert np.array_equal(pixels.rgb_from_any(data), expected)
+    assert np.array_equal(pixels.rgb_from_any(torch.from_numpy(data.copy())), expected)
+    assert pixels.floats_from_any(data).shape == (5, 7, 3)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 7, 2), (2, 5, 7), (2, 5, 7, 3), (1, 1, 5, 7, 3), (5, 7, 5), ()])
 def test_another_shape_is_refused_and_told(shape: tuple[int, ...]) -> None:
     for data in (np.zeros(shape, np.uint8), torch.zeros(shape)):
         with pytest.raises(ValueError, match=r"\[H, W, C\]") as caught:
-            _pixels.rgb_from_any(data)
+            pixels.rgb_from_any(data)
         assert str(list(shape)) in str(caught.value)
 
 
@@ -168,41 +167,41 @@ def test_another_shape_is_refused_and_told(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
 def test_float_arrays_are_rounded_and_clamped(dtype: Any) -> None:
     data = np.array([[[0.0, 1.0, 0.5], [-3.0, 2.0, 1e9 if dtype != np.float16 else 1e4]]], dtype)
-    assert _pixels.rgb_from_any(data).tolist() == [[[0, 255, 128], [0, 255, 255]]]
+    assert pixels.rgb_from_any(data).tolist() == [[[0, 255, 128], [0, 255, 255]]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_float_tensors_are_rounded_and_clamped(dtype: torch.dtype) -> None:
     data = torch.tensor([[[0.0, 1.0, 0.5], [-3.0, 2.0, 1e4]]], dtype=dtype)
-    assert _pixels.rgb_from_any(data).tolist() == [[[0, 255, 128], [0, 255, 255]]]
-    assert _pixels.tensor_from_any(data).tolist() == [[[[0.0, 1.0, 0.5], [0.0, 1.0, 1.0]]]]
+    assert pixels.rgb_from_any(data).tolist() == [[[0, 255, 128], [0, 255, 255]]]
+    assert pixels.floats_from_any(data).tolist() == [[[0.0, 1.0, 0.5], [0.0, 1.0, 1.0]]]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.int16, torch.int32, torch.int64])
 def test_integers_are_clamped_to_a_byte(dtype: torch.dtype) -> None:
     data = torch.tensor([[[0, 255, 300]]]).to(dtype)
     for picture in (data, data.numpy()):
-        assert _pixels.rgb_from_any(picture).tolist() == [[[0, 255, 255]]]
-        assert _pixels.tensor_from_any(picture).tolist() == [[[[0.0, 1.0, 1.0]]]]
+        assert pixels.rgb_from_any(picture).tolist() == [[[0, 255, 255]]]
+        assert pixels.floats_from_any(picture).tolist() == [[[0.0, 1.0, 1.0]]]
 
 
 def test_signed_bytes_and_negative_integers_become_black() -> None:
     data = torch.tensor([[[-5, 0, 127]]], dtype=torch.int8)
     for picture in (data, data.numpy()):
-        assert _pixels.rgb_from_any(picture).tolist() == [[[0, 0, 127]]]
+        assert pixels.rgb_from_any(picture).tolist() == [[[0, 0, 127]]]
 
 
 def test_bool_is_black_and_white() -> None:
     data = np.array([[True, False]])
     for picture in (data, torch.from_numpy(data)):
-        assert _pixels.rgb_from_any(picture)[0, :, 0].tolist() == [255, 0]
-        assert _pixels.tensor_from_any(picture)[0, 0, :, 0].tolist() == [1.0, 0.0]
+        assert pixels.rgb_from_any(picture)[0, :, 0].tolist() == [255, 0]
+        assert pixels.floats_from_any(picture)[0, :, 0].tolist() == [1.0, 0.0]
 
 
 def test_not_a_number_becomes_black_without_a_warning() -> None:
     data = np.full((2, 2, 3), np.nan, np.float32)
     for picture in (data, torch.from_numpy(data)):
-        assert not _pixels.rgb_from_any(picture).any()
+        assert not pixels.rgb_from_any(picture).any()
 
 
 @pytest.mark.parametrize(
@@ -217,17 +216,17 @@ def test_not_a_number_becomes_black_without_a_warning() -> None:
 )
 def test_what_is_no_number_is_refused(data: Any) -> None:
     with pytest.raises(ValueError, match="not "):
-        _pixels.rgb_from_any(data)
+        pixels.rgb_from_any(data)
 
 
 @pytest.mark.parametrize("data", [None, [[1, 2, 3]], "picture", b"\0\0\0", 5])
 def test_what_is_no_array_is_refused_by_its_type(data: Any) -> None:
     with pytest.raises(ValueError, match=f"not {type(data).__name__}"):
-        _pixels.rgb_from_any(data)
+        pixels.rgb_from_any(data)
 
 
 def test_a_tensor_with_a_gradient_is_taken() -> None:
-    assert _pixels.rgb_from_any(torch.ones(2, 2, 3, requires_grad=True)).min() == 255
+    assert pixels.rgb_from_any(torch.ones(2, 2, 3, requires_grad=True)).min() == 255
 
 
 @given(
@@ -235,22 +234,36 @@ def test_a_tensor_with_a_gradient_is_taken() -> None:
 )
 def test_bytes_survive_the_way_through_a_float_tensor(grey: np.ndarray[Any, Any], channels: int) -> None:
     picture = np.repeat(grey[..., None], channels, axis=2)
-    tensor = _pixels.tensor_from_any(picture)
-    assert np.array_equal(_pixels.rgb_from_any(tensor), np.broadcast_to(grey[..., None], (*grey.shape, 3)))
-
-
-def test_a_tensor_made_in_inference_mode_still_counts_its_changes() -> None:
-    with torch.inference_mode():
-        tensor = _pixels.tensor_from_any(RGB)
-        version = tensor._version
-        tensor.add_(0.1)
-    assert tensor._version > version
+    floats = pixels.floats_from_any(picture)
+    assert np.array_equal(pixels.rgb_from_any(floats), np.broadcast_to(grey[..., None], (*grey.shape, 3)))
 
 
 @pytest.mark.parametrize("make", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
 def test_floats_that_go_to_255_are_refused_instead_of_being_white(make) -> None:
     picture = np.full((32, 48, 3), 90.0, np.float32)
     with pytest.raises(ValueError, match="float pictures go from 0 to 1, this one is 90 on average"):
-        _pixels.rgb_from_any(make(picture))
-    assert _pixels.rgb_from_any(make(picture / 90)).min() == 255
-    assert _pixels.rgb_from_any(make(picture / 60)).min() == 255  # overshoot is clamped
+        pixels.rgb_from_any(make(picture))
+    assert pixels.rgb_from_any(make(picture / 90)).min() == 255
+    assert pixels.rgb_from_any(make(picture / 60)).min() == 255  # overshoot is clamped
+
+
+@pytest.mark.parametrize("layout", ["hwc", "chw", "grey", "wide grey"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
+def test_a_picture_of_many_blocks_is_converted_whole(layout: str, dtype: Any) -> None:
+    rng = np.random.default_rng(1)
+    shape = {"hwc": (300, 401, 3), "chw": (3, 300, 401), "grey": (300, 401), "wide grey": (2, 200_000)}[layout]
+    floats = rng.random(shape).astype(dtype) * 1.4 - 0.2
+    expected = np.clip(floats.astype(np.float64) * 255 + 0.5, 0, 255).astype(int)
+    if layout == "chw":
+        expected = expected.transpose(1, 2, 0)
+    elif layout != "hwc":
+        expected = np.repeat(expected[..., None], 3, axis=2)
+    assert np.abs(pixels.rgb_from_any(floats) - expected).max() <= 1  # a half may go either way
+    assert (pixels.rgb_from_any(floats) == expected).mean() > 0.999
+
+
+def test_bytes_in_place_are_not_copied_unless_that_is_asked_for() -> None:
+    rgb = np.zeros((4, 6, 3), np.uint8)
+    assert np.shares_memory(pixels.rgb_from_any(rgb, copy=False), rgb)
+    assert np.shares_memory(pixels.rgb_from_any(torch.from_numpy(rgb), copy=False), rgb)
+    assert not np.shares_memory(pixels.rgb_from_any(rgb), rgb)
