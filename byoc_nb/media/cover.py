@@ -7,6 +7,7 @@ from typing import Any
 import av
 from av.filter import Graph
 
+from byoc_nb.frames import MPEG_TIME_BASE
 from byoc_nb.frames.colors import BT709, Color, color_of
 
 
@@ -27,7 +28,7 @@ class Cover:
             self._graph, self._made_for = self._build(frame, color), shape
         self._graph.push(frame)
         result: av.VideoFrame = self._graph.pull()
-        result.pts, result.time_base = frame.pts, frame.time_base
+        result.pts, result.time_base = frame.pts, frame.time_base or MPEG_TIME_BASE
         # How untagged samples are read goes by the picture's size, which is another one now: so say it
         result.colorspace, result.color_range = color.matrix, color.range
         return result
@@ -36,7 +37,7 @@ class Cover:
         width, height = self.size
         graph = Graph()
         source = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or MPEG_TIME_BASE
         )
         matrix, range_ = "bt709" if color.matrix == BT709 else "bt601", "full" if color.full_range else "limited"
         scale = graph.add(

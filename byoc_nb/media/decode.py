@@ -14,6 +14,7 @@ import av
 from byoc_nb.errors import ByocError
 from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
 from byoc_nb.media.cover import Cover
+from byoc_nb.media.libav import Decoded, LibavDecoder
 from byoc_nb.media.mpegts import Demuxer, StreamInfo, Unit
 
 CLOCK = 90_000  # ticks a second
@@ -64,7 +65,9 @@ class Decoder:
         self._interval = CLOCK // 30  # between the newest two pictures
         self._cover = Cover(size) if size else None
         self._on_drop, self._on_error = on_drop, on_error
-        self._unrecognised = False  # and told so
+        self._head = bytearray()  # all that came, until the demuxer has recognised it
+        self._libav: LibavDecoder | None = None  # for what it doesn't
+        self._unrecognised = False  # by neither, and told so
         self._cut = False  # and no picture came since
         self.max_framerate = max_framerate
 
@@ -80,14 +83,21 @@ class Decoder:
     @property
     def kinds(self) -> frozenset[str]:
         """Which of "video" and "audio" the programme has, as far as it is known."""
-        return frozenset(stream.kind for stream in self._demuxer.streams)
+        return self._libav.kinds if self._libav else frozenset(stream.kind for stream in self._demuxer.streams)
 
     def feed(self, data: bytes) -> Iterator[VideoFrame | AudioFrame]:
         """The frames that `data` completes, in decoding order of the streams."""
+        if self._libav is not None:
+            yield from self._from_libav(self._libav.feed(data))
+            return
         for unit in self._demuxer.feed(data):
             yield from self._decode(unit)
-        if self._demuxer.unrecognised:
-            self._tell_unrecognised()
+        if self._demuxer.streams or self._unrecognised:
+            self._head.clear()
+        else:
+            self._head += data
+            if self._demuxer.unrecognised:
+                yield from self._try_libav()
 
     def cut(self) -> Iterator[VideoFrame | AudioFrame]:
         """What is left of a stream that was broken off; what is fed next comes from elsewhere in it."""
@@ -98,8 +108,10 @@ class Decoder:
     def flush(self) -> Iterator[VideoFrame | AudioFrame]:
         """What is left at the end of the stream."""
         yield from self.cut()
-        if self._demuxer.stats.bytes and not self._demuxer.streams:
-            self._tell_unrecognised()
+        if self._head and self._libav is None:
+            yield from self._try_libav()
+        if self._libav is not None:
+            yield from self._from_libav(self._libav.flush())
         for stream, context in self._contexts.items():
             yield from self._frames(stream, context, None)
 
@@ -128,21 +140,38 @@ class Decoder:
         except av.FFmpegError:
             self._on_drop("damaged")
             return
-        limit = self._limit  # may be set from another thread meanwhile
         for frame in frames:
-            pts = self._time(stream.kind, frame)
-            if pts is None:
-                self._on_drop("damaged")
-            elif stream.kind == "audio":
-                yield AudioFrame(frame, pts, MPEG_TIME_BASE)
-            elif limit is None or limit.keeps(pts):
-                yield VideoFrame(self._cover(frame) if self._cover else frame, pts, MPEG_TIME_BASE)
-            else:
-                self._on_drop("rate")
+            yield from self._given(stream.kind, frame, frame.pts)
 
-    def _time(self, kind: str, frame: Any) -> int | None:
+    def _given(self, kind: str, frame: Any, pts: int | None) -> Iterator[VideoFrame | AudioFrame]:
+        """A decoded frame, unless it has no time or is one too many."""
+        limit = self._limit  # may be set from another thread meanwhile
+        pts = self._time(kind, frame, pts)
+        if pts is None:
+            self._on_drop("damaged")
+        elif kind == "audio":
+            yield AudioFrame(frame, pts, MPEG_TIME_BASE)
+        elif limit is None or limit.keeps(pts):
+            yield VideoFrame(self._cover(frame) if self._cover else frame, pts, MPEG_TIME_BASE)
+        else:
+            self._on_drop("rate")
+
+    def _try_libav(self) -> Iterator[VideoFrame | AudioFrame]:
+        """Our demuxer doesn't know the stream: let libav have it from its beginning."""
+        self._libav = LibavDecoder(on_damage=lambda: self._on_drop("damaged"))
+        head, self._head = bytes(self._head), bytearray()
+        yield from self._from_libav(self._libav.feed(head))
+
+    def _from_libav(self, decoded: list[Decoded]) -> Iterator[VideoFrame | AudioFrame]:
+        for kind, frame, pts in decoded:
+            yield from self._given(kind, frame, pts)
+        if self._libav is not None and self._libav.error is not None:
+            if not self._libav.kinds:
+                self._tell_unrecognised()
+            self._libav = None  # what comes now may be MPEG-TS again
+
+    def _time(self, kind: str, frame: Any, pts: int | None) -> int | None:
         """The frame's time; one that came without follows the frame before (ISO 13818-1 asks for one every 0.7 s)."""
-        pts: int | None = frame.pts
         due = self._expected.get(kind)
         if pts is None:
             pts = due
@@ -173,6 +202,6 @@ class Decoder:
             self._on_error(
                 UnreadableStream(
                     f"no programme was found in the first {self._demuxer.stats.bytes} bytes of the input",
-                    hint="send MPEG-TS with PAT and PMT",
+                    hint="send MPEG-TS, or a container that libav can read from a pipe",
                 )
             )

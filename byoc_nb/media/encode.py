@@ -6,24 +6,21 @@ Opus at 48 kHz; presentation times are the input's own. A frame's bytes come out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from fractions import Fraction
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import av
-from av.video.frame import PictureType
 
-from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame, colors
+from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
 from byoc_nb.frames.colors import Color
+from byoc_nb.media.h264 import LIBX264, QUALITY, Codec, H264Encoder
 from byoc_nb.media.mpegts import Muxer
+from byoc_nb.media.opus import OpusEncoder
 from byoc_nb.media.timeline import Timeline
 
 CLOCK = 90_000  # ticks a second
 SEGMENT_SECONDS = 2.0  # one GOP; go-livepeer's gateway sizes its retries to it
 WAITING_AUDIO = 150  # audio frames (about 3 s) kept for the first picture, which opens the stream
-OPUS_RATE = 48_000
-OPUS_FRAME = 960  # samples: 20 ms
-AUDIO_DRIFT = CLOCK // 50  # 20 ms; past it sound is moved back to its own time stamps
 
 
 class Chunk(NamedTuple):
@@ -35,14 +32,25 @@ class Chunk(NamedTuple):
 
 
 class SegmentEncoder:
-    """Encodes one stream. `with_video` and `with_audio` say what it will have; they are fixed for the stream."""
+    """Encodes one stream. `with_video` and `with_audio` say what it will have; they are fixed for the stream.
 
-    def __init__(self, *, with_video: bool = True, with_audio: bool = True, crf: int = 23) -> None:
-        self._with_video, self._with_audio, self._crf = with_video, with_audio, crf
+    `quality` is libx264's CRF, 0 (best) to 51; `codecs` are the H.264 encoders to try in their order.
+    """
+
+    def __init__(
+        self,
+        *,
+        with_video: bool = True,
+        with_audio: bool = True,
+        quality: int = QUALITY,
+        codecs: Sequence[Codec] = (LIBX264,),
+    ) -> None:
+        self._with_video, self._with_audio = with_video, with_audio
+        self._quality, self._codecs = quality, codecs
         self._timeline = Timeline()
         self._muxer: Muxer | None = None
-        self._video: _VideoEncoder | None = None
-        self._audio: _AudioEncoder | None = None
+        self._video: H264Encoder | None = None
+        self._audio: OpusEncoder | None = None
         self._audio_channels: int | None = None
         self._waiting: list[AudioFrame] = []
         self._segment_start: int | None = None
@@ -61,7 +69,7 @@ class SegmentEncoder:
             return
         pts = placed
         if self._video is None:
-            self._video = _VideoEncoder(frame, color, self._crf)
+            self._video = H264Encoder(frame, color, self._quality, self._codecs)
         cut = self._segment_start is None or pts - self._segment_start >= SEGMENT_SECONDS * CLOCK
         for data, at, key in self._video.encode(frame, pts, color, key=cut):
             yield from self._packet(data, at, key=key, video=True)
@@ -80,7 +88,7 @@ class SegmentEncoder:
         if pts is None:
             return
         if self._audio is None:
-            self._audio = _AudioEncoder(self._channels(frame))
+            self._audio = OpusEncoder(self._channels(frame))
         for data, at in self._audio.encode(frame, pts):
             # Opus looks 6.5 ms ahead. A packet before time 0 would be written as one 26 hours later
             if not at < 0 <= pts:
@@ -117,97 +125,6 @@ class SegmentEncoder:
             head, self._segment_start = self._muxer.start_segment(), pts
         body = self._muxer.video(data, pts, pts, key) if video else self._muxer.audio(data, pts)
         yield Chunk(head + body, cut, pts if video else None)
-
-
-class _VideoEncoder:
-    """libx264, one picture in, one coded picture out."""
-
-    def __init__(self, first: av.VideoFrame, color: Color, crf: int) -> None:
-        self.size = (first.width & ~1, first.height & ~1)
-        self._color = color
-        self._context: Any = av.CodecContext.create("libx264", "w")
-        self._context.width, self._context.height = self.size
-        self._context.pix_fmt = "yuv420p"
-        self._context.time_base = MPEG_TIME_BASE
-        self._context.framerate = Fraction(30, 1)  # for rate control alone; pictures keep their own times
-        self._context.colorspace, self._context.color_range = color.matrix, color.range
-        self._context.thread_count = 1
-        self._context.gop_size = 100_000  # key frames come where segments begin, nowhere else
-        self._context.max_b_frames = 0
-        self._context.options = {
-            "preset": "superfast",
-            "tune": "zerolatency",
-            "crf": str(crf),
-            "forced-idr": "1",
-            "sc_threshold": "0",
-        }
-
-    def encode(self, frame: av.VideoFrame, pts: int, color: Color, *, key: bool) -> Iterator[tuple[bytes, int, bool]]:
-        picture = colors.yuv420p(frame, self.size, color, self._color)
-        # The decoder's own time and picture type must not reach the encoder, nor ours the frame that the user may keep
-        kept = picture.pts, picture.time_base or Fraction(0, 1), picture.pict_type
-        picture.pts, picture.time_base = pts, MPEG_TIME_BASE
-        picture.pict_type = PictureType.I if key else PictureType.NONE
-        try:
-            yield from self._drain(picture)
-        finally:
-            picture.pts, picture.time_base, picture.pict_type = kept
-
-    def flush(self) -> Iterator[tuple[bytes, int, bool]]:
-        yield from self._drain(None)
-
-    def _drain(self, picture: av.VideoFrame | None) -> Iterator[tuple[bytes, int, bool]]:
-        for packet in self._context.encode(picture):
-            yield bytes(packet), packet.pts, packet.is_keyframe
-
-
-class _AudioEncoder:
-    """libopus behind a resampler; sound keeps its own times to within 20 ms."""
-
-    def __init__(self, channels: int) -> None:
-        layout = "mono" if channels == 1 else "stereo"
-        self._context: Any = av.CodecContext.create("libopus", "w")
-        self._context.sample_rate, self._context.layout, self._context.format = OPUS_RATE, layout, "flt"
-        self._context.time_base = Fraction(1, OPUS_RATE)
-        self._context.bit_rate = 64_000 * channels
-        self._layout = layout
-        self._resampler: av.AudioResampler | None = None
-        self._shape: tuple[str, str, int] | None = None
-        self._fifo = av.AudioFifo()
-        self._next: int | None = None  # pts, in ticks, of the first sample in the fifo
-
-    def encode(self, frame: AudioFrame, pts: int) -> Iterator[tuple[bytes, int]]:
-        shape = (frame.format, frame.layout, frame.rate)
-        if self._resampler is None or shape != self._shape:
-            self._resampler = av.AudioResampler(format="flt", layout=self._layout, rate=OPUS_RATE)
-            self._shape = shape
-        held = self._fifo.samples * CLOCK // OPUS_RATE
-        if self._next is None or abs(self._next + held - pts) > AUDIO_DRIFT:
-            yield from self._drain(partial=True)
-            self._next = pts
-        sound = frame.to_av()
-        for piece in self._resampler.resample(sound):
-            piece.pts = None
-            self._fifo.write(piece)
-        yield from self._drain(partial=False)
-
-    def flush(self) -> Iterator[tuple[bytes, int]]:
-        yield from self._drain(partial=True)
-        yield from self._packets(None)
-
-    def _drain(self, *, partial: bool) -> Iterator[tuple[bytes, int]]:
-        while self._fifo.samples >= OPUS_FRAME or (partial and self._fifo.samples):
-            piece = self._fifo.read(OPUS_FRAME, partial)
-            if piece is None or self._next is None:
-                return
-            piece.pts, piece.time_base = self._next * OPUS_RATE // CLOCK, Fraction(1, OPUS_RATE)
-            self._next += piece.samples * CLOCK // OPUS_RATE
-            if piece.samples == OPUS_FRAME:
-                yield from self._packets(piece)
-
-    def _packets(self, piece: av.AudioFrame | None) -> Iterator[tuple[bytes, int]]:
-        for packet in self._context.encode(piece):
-            yield bytes(packet), packet.pts * CLOCK // OPUS_RATE
 
 
 def ticks(frame: VideoFrame | AudioFrame) -> int:

@@ -118,7 +118,7 @@ class Source:
     def _encode_all(self) -> None:
         container: Any = self._container
         kinds = {stream.type for stream in container.streams}
-        encoder = SegmentEncoder(with_video=True, with_audio="audio" in kinds, crf=QUALITY)
+        encoder = SegmentEncoder(with_video=True, with_audio="audio" in kinds, quality=QUALITY)
         for frame in self._paced(self._frames()):
             if isinstance(frame, VideoFrame):
                 chunks = encoder.video(frame.to_av(), ticks(frame), frame.color)

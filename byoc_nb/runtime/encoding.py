@@ -10,6 +10,7 @@ import av
 from byoc_nb.frames import AudioFrame
 from byoc_nb.frames.colors import Color
 from byoc_nb.media.encode import SegmentEncoder
+from byoc_nb.media.h264 import encoders
 from byoc_nb.runtime.egress import TimedChunk
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
@@ -41,7 +42,9 @@ def encode_all(
         while True:
             item = processed.get()
             if encoder is None:
-                encoder = SegmentEncoder(with_video="video" in kinds(), with_audio="audio" in kinds())
+                encoder = SegmentEncoder(
+                    with_video="video" in kinds(), with_audio="audio" in kinds(), codecs=encoders()
+                )
             try:
                 _encode(encoder, item, chunks, stats)
             except Closed:

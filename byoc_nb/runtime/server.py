@@ -20,6 +20,7 @@ from aiohttp import web
 from byoc_nb import params as params_
 from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
+from byoc_nb.media.h264 import encoders
 from byoc_nb.runtime import rest
 from byoc_nb.runtime.pipeline import Policy
 from byoc_nb.runtime.ports import PortInUse, free_port
@@ -85,6 +86,7 @@ class StreamServer:
         self._owns_slot = slot is None
         self.session: StreamSession | None = None  # the running stream, or the last one
         self.load_error = ""
+        encoders()  # a wrong BYOC_ENCODER is told now, not when a stream runs
         self.policy: Policy = policy or ("lossless" if os.environ.get("BYOC_POLICY") == "lossless" else "live")
         self._verify_tls = verify_tls
         self._loading: asyncio.Task[None] | None = None

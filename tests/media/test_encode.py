@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from test_mpegts_streams import demux
 from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.frames.colors import BT601, BT709, Color
 from byoc_nb.media.encode import SegmentEncoder
+from byoc_nb.media.h264 import LIBX264, NVENC, NVIDIA_DEVICE, Codec, UnknownEncoder, encoders
 
 PACKET = 188
 SPS, PPS, IDR = 7, 8, 5
@@ -136,11 +138,61 @@ def test_the_size_stays_that_of_the_first_picture():
 
 
 def test_processed_and_untouched_pictures_may_be_mixed():
-    frames = [VideoFrame(picture(n, format="rgb24" if n % 2 else "yuv420p"), n * 3000) for n in range(40)]
+    frames = [VideoFrame(picture(n), n * 3000) for n in range(40)]
+    frames = [frame.replace_array(frame.array) if n % 2 else frame for n, frame in enumerate(frames)]
     pictures, _ = decode(b"".join(encode(frames, with_audio=False)))
     assert [number_of(frame) for frame in pictures] == list(range(40))
     levels = [frame.array[5, -20:, 1].mean() for frame in pictures]
     assert max(levels) - min(levels) < 3, "no flicker between the two ways"
+
+
+def test_a_picture_of_another_shape_is_cut_not_stretched():
+    disc = np.zeros((400, 200, 3), np.uint8)  # upright, after a stream that began flat
+    disc[180:220, 80:120] = 255
+    frames = [VideoFrame(picture(0, (200, 100)), 0), VideoFrame(disc, 3000)]
+    pictures, _ = decode(b"".join(encode(frames, with_audio=False)))
+    bright = pictures[1].array[..., 1] > 128
+    assert abs(int(bright.any(axis=0).sum()) - int(bright.any(axis=1).sum())) <= 2
+
+
+# ---- the choice of the encoder
+
+
+HOLDS_BACK = Codec("libx264", {"preset": "superfast"}, "crf")  # B-frames and look-ahead
+NO_IDR = Codec("ffv1", {}, "qmin")  # every packet is flagged as a key, none is an IDR
+
+
+@pytest.mark.parametrize("other", [NVENC, HOLDS_BACK, NO_IDR], ids=["without a device", "holds back", "no IDR"])
+def test_an_encoder_that_wont_do_is_left_for_the_next_without_a_picture_lost(other, caplog):
+    if other is NVENC and os.path.exists(NVIDIA_DEVICE):
+        pytest.skip("there is a device")
+    frames = [VideoFrame(picture(n), n * 3000) for n in range(150)]
+    parts = encode(frames, with_audio=False, codecs=[other, LIBX264])
+    pictures, _ = decode(b"".join(parts))
+    assert [number_of(frame) for frame in pictures] == list(range(150))
+    assert [len(decode(part)[0]) for part in parts] == [60, 60, 30]
+    assert [record.getMessage().partition(" is not used")[0] for record in caplog.records] == [other.name]
+
+
+@pytest.mark.skipif(not os.path.exists(NVIDIA_DEVICE), reason="needs an NVIDIA device")
+def test_nvenc_is_used_where_there_is_a_device(caplog):
+    frames = [VideoFrame(picture(n, (640, 480)), n * 3000) for n in range(150)]
+    parts = encode(frames, with_audio=False, codecs=[NVENC, LIBX264])
+    assert [number_of(frame) for frame in decode(b"".join(parts))[0]] == list(range(150))
+    assert [len(decode(part)[0]) for part in parts] == [60, 60, 30]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("wanted", "names"), [("libx264", ["libx264"]), ("h264_nvenc", ["h264_nvenc", "libx264"])])
+def test_the_environment_chooses_the_encoder(monkeypatch, wanted, names):
+    monkeypatch.setenv("BYOC_ENCODER", wanted)
+    assert [codec.name for codec in encoders()] == names
+
+
+def test_an_encoder_that_isnt_known_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("BYOC_ENCODER", "x265")
+    with pytest.raises(UnknownEncoder, match="BYOC_ENCODER is 'x265'"):
+        encoders()
 
 
 @pytest.mark.parametrize("format", ["yuv422p", "yuv444p", "yuv420p10le", "nv12"])
@@ -154,7 +206,7 @@ def test_any_decoded_format_becomes_yuv420p(format):
 def test_processed_colours_arrive_as_they_were(matrix):
     rgb = np.empty((64, 96, 3), np.uint8)
     rgb[:] = (220, 40, 90)
-    encoder = SegmentEncoder(with_audio=False, crf=5)
+    encoder = SegmentEncoder(with_audio=False, quality=5)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     data = b"".join(chunk.data for n in range(3) for chunk in encoder.video(frame, n * 3000, Color(matrix, False)))
     pictures, _ = decode(data)

@@ -98,3 +98,16 @@ def missing_delimiter(data: bytes, codec: str) -> bytes:
         return _AUD[codec]
     present = data[pos] >> 1 & 0x3F == 35 if codec == "hevc" else data[pos] & 0x1F == 9
     return b"" if present else _AUD[codec]
+
+
+def opens_a_segment(data: bytes) -> bool:
+    """Whether H.264 (Annex B) begins with its parameter sets and an IDR, so that a reader can join there."""
+    kinds: set[int] = set()
+    pos = data.find(START_CODE)
+    while 0 <= pos < len(data) - 3:
+        kind = data[pos + 3] & 0x1F
+        if 1 <= kind <= 5:
+            return kind == 5 and {7, 8} <= kinds
+        kinds.add(kind)
+        pos = data.find(START_CODE, pos + 3)
+    return False
