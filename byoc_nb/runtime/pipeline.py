@@ -1,7 +1,8 @@
 """The way of a frame through the container: decode, process, encode, each on a thread of its own.
 
-The queues between them are short. Under the `live` policy the oldest waiting picture gives way to a new one and is
-counted as dropped; under `lossless` the decoder waits. Bytes go in and out through two queues that the io loop serves.
+The queues between them are short. Under the `live` policy a processor that is too slow for its input gets the newest
+picture, and after a stall the oldest ones give way where too many wait: both are counted as dropped. Under `lossless`
+the decoder waits. Bytes go in and out through two queues that the io loop serves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from byoc_nb.media.decode import Decoder
 from byoc_nb.media.encode import ticks
 from byoc_nb.runtime.egress import TimedChunk
 from byoc_nb.runtime.encoding import Processed, encode_all
+from byoc_nb.runtime.pace import Pace
 from byoc_nb.runtime.slot import Host, ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
@@ -31,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 Policy = Literal["live", "lossless"]
 
-WAITING_FRAMES = 4  # pictures between two threads; each is a frame interval of latency when the queue is full
-SOUNDS_A_PICTURE = 64  # how many sounds take as much room in a queue: 5 s of AAC alone, and no burst displaces pictures
+WAITING_FRAMES = 8  # pictures before a processor, which catches up after a stall of 0.25 s at 30 fps
+ENCODING_FRAMES = 4  # pictures between processor and encoder
+SOUNDS_A_PICTURE = 32  # how many sounds take as much room in a queue: 5 s of AAC alone, and no burst displaces pictures
 WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the encoder and the network
 TOO_SLOW = "processor too slow"
 RETURNED_NONE = "processor returned None"
@@ -72,13 +75,15 @@ class Pipeline:
             make_room=self._drop_oldest if policy == "live" else None,
         )
         self._processed: CrossQueue[Processed] = CrossQueue(
-            WAITING_FRAMES * SOUNDS_A_PICTURE,
+            ENCODING_FRAMES * SOUNDS_A_PICTURE,
             weigh=lambda item: 1 if item.picture is None else SOUNDS_A_PICTURE,
         )
         self._threads = [
             threading.Thread(target=work, name=f"byoc-{name}", daemon=True)
             for name, work in (("decode", self._decode), ("encode", self._encode))
         ]
+        self._pace = Pace()
+        self._skip = self._outrun if policy == "live" else lambda item, waiting: False
         self._lock = threading.Lock()
         self._serving: Host | None = None  # the processor that gets the frames
         self._handed_over = threading.Event()
@@ -172,11 +177,13 @@ class Pipeline:
             self._stats.error("decoding", error)
 
     def _queue(self, frame: VideoFrame | AudioFrame, received: float) -> None:
+        trip = Trip(received)
         if isinstance(frame, VideoFrame):
             self._stats.frame_in()
+            self._pace.came(trip.decoded)
         else:
             self._stats.audio_in += 1
-        self._frames.put(_Input(frame, Trip(received)))
+        self._frames.put(_Input(frame, trip))
 
     def _drop_oldest(self, waiting: deque[_Input]) -> None:
         """The oldest picture where four wait, else the oldest sound."""
@@ -188,18 +195,31 @@ class Pipeline:
             del waiting[next(index for index, item in enumerate(waiting) if isinstance(item.frame, AudioFrame))]
             self._stats.audio_dropped += 1
 
+    def _outrun(self, item: _Input, waiting: deque[_Input]) -> bool:
+        """Whether the processor is behind for good and a newer picture than this one waits for it."""
+        if not (
+            isinstance(item.frame, VideoFrame)
+            and self._pace.behind
+            and any(isinstance(other.frame, VideoFrame) for other in waiting)
+        ):
+            return False
+        self._stats.drop(TOO_SLOW)
+        return True
+
     # ---- the processor's thread
 
     async def _pump(self, host: Host) -> None:
         """Feed frames to one processor until another is current or the input is over."""
         try:
             while True:
-                item = await self._frames.aget(stop=lambda: self._slot.current is not host)
+                item = await self._frames.aget(stop=lambda: self._slot.current is not host, skip=self._skip)
                 if item is None:
                     self._hand_over(host)
                     return
                 if isinstance(item.frame, VideoFrame):
+                    began = time.monotonic()
                     await self._process_video(host, item.frame, item.trip)
+                    self._pace.took(time.monotonic() - began)
                 else:
                     await self._process_audio(host, item.frame)
         except Closed:

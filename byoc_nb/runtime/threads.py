@@ -131,14 +131,23 @@ class CrossQueue(Generic[T]):
                 self._changed.wait()
             return self._pop()
 
-    async def aget(self, stop: Callable[[], bool] = lambda: False) -> T | None:
-        """`get` for a coroutine; None when `stop()` holds, which is asked again after each `wake`."""
+    async def aget(
+        self,
+        stop: Callable[[], bool] = lambda: False,
+        skip: Callable[[T, deque[T]], bool] = lambda item, waiting: False,
+    ) -> T | None:
+        """`get` for a coroutine; None when `stop()` holds, which is asked again after each `wake`.
+
+        Where `skip(item, waiting)` holds, the item is thrown away and the next one taken; asked under the lock.
+        """
         while True:
             with self._changed:
                 if stop():
                     return None
-                if self._items:
-                    return self._pop()
+                while self._items:
+                    item = self._pop()
+                    if not skip(item, self._items):
+                        return item
                 if self._closed:
                     raise Closed
                 waiter = self._waiter()

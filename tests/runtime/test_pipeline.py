@@ -17,7 +17,7 @@ from byoc_nb.dialects import VideoProcessingResult
 from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
 from byoc_nb.processor import FrameProcessor
-from byoc_nb.runtime.pipeline import CUT, TOO_SLOW, WAITING_FRAMES, Pipeline
+from byoc_nb.runtime.pipeline import CUT, ENCODING_FRAMES, TOO_SLOW, WAITING_FRAMES, Pipeline
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed
@@ -136,9 +136,31 @@ def test_live_drops_the_oldest_and_counts(rig):
     made.end()
     pictures, _ = made.receive()
     numbers = [number_of(frame) for frame in pictures]
-    assert numbers[-WAITING_FRAMES:] == [116, 117, 118, 119], "the newest are kept"
+    assert numbers[-WAITING_FRAMES:] == list(range(120 - WAITING_FRAMES, 120)), "the newest are kept"
     assert made.stats.dropped == {TOO_SLOW: 120 - len(numbers)}
     assert made.frames_dropped() >= 110
+
+
+def test_a_processor_that_never_keeps_up_gets_the_newest_picture(rig):
+    """So that latency is that of its own work, not of a queue that stays full."""
+    ages = []
+
+    class Slow(Pass):
+        async def process_video_async(self, frame):
+            ages.append(made.stats.frames_in - 1 - number_of(frame))  # pictures that have come in since
+            time.sleep(0.05)
+            return frame
+
+    made = rig(Slow, policy="live")
+    for part in segments(3.0, audio=False):
+        for start in range(0, len(part), 188):  # at about 60 fps
+            made.send(part[start : start + 188])
+            time.sleep(0.016 * 188 * 90 / sum(map(len, segments(3.0, audio=False))))
+    made.end()
+    made.receive()
+    assert made.stats.dropped[TOO_SLOW] > 30
+    assert max(ages[12:-1]) <= 5  # what comes while it works
+    assert sorted(ages[12:-1])[len(ages[12:-1]) // 2] <= 1
 
 
 def test_sound_behind_a_processor_that_hangs_is_bounded_too(rig):
@@ -369,7 +391,7 @@ def test_stop_works_where_nobody_takes_the_output(rig, monkeypatch):
     monkeypatch.setattr("byoc_nb.runtime.pipeline.WAITING_BYTES", 2000)
     made = rig(Pass)
     made.send(segments(2.0)[0])
-    until(lambda: len(made.pipeline._processed) >= WAITING_FRAMES)
+    until(lambda: len(made.pipeline._processed) >= ENCODING_FRAMES)
     at = time.monotonic()
     assert made.pipeline.stop(1.0), "the processor was not at fault"
     assert time.monotonic() - at < 3.0
