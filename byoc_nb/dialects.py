@@ -22,6 +22,7 @@ from byoc_nb import params as params_
 from byoc_nb.decorators import MARK
 from byoc_nb.errors import ByocError
 from byoc_nb.frames import AudioFrame, VideoFrame
+from byoc_nb.needs import uses_tensors
 from byoc_nb.processor import FrameProcessor, call, ensure_loaded, method
 
 VIDEO_NAMES = ("process_video_async", "process_video", "process")
@@ -103,7 +104,7 @@ class Processor:
 
     async def load(self) -> None:
         """Run the user's loading hooks, once."""
-        if not self.takes_bytes and importlib.util.find_spec("torch") is not None:
+        if uses_tensors(self._function or self.instance) and importlib.util.find_spec("torch") is not None:
             import torch  # noqa: F401  # takes seconds: better now than at the first frame that needs it
         _openmp.leave_cores_free()
         if self.instance is not None:

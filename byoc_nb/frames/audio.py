@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
 from av.audio.frame import format_dtypes
+
+OPUS_RATE = 48_000  # Hz, that of all Opus
+
+
+class CodedSound(Protocol):
+    """An Opus packet, 48 kHz and one or two channels, that is decoded when somebody asks for its samples."""
+
+    data: bytes
+    layout: str
+    nb_samples: int
+
+    def decode(self) -> av.AudioFrame:
+        """Its sound, planar floats."""
 
 
 class AudioFrame:
@@ -19,25 +32,48 @@ class AudioFrame:
     samples per channel.
     """
 
-    __slots__ = ("_av", "_samples", "format", "layout", "nb_samples", "rate", "side_data", "time_base", "timestamp")
+    __slots__ = (
+        "_av",
+        "_coded",
+        "_samples",
+        "format",
+        "layout",
+        "nb_samples",
+        "rate",
+        "side_data",
+        "time_base",
+        "timestamp",
+    )
 
-    def __init__(self, frame: av.AudioFrame, timestamp: int | None = None, time_base: Fraction | None = None) -> None:
-        """A frame from a decoded `av.AudioFrame`."""
-        self._av = frame
+    def __init__(
+        self, frame: av.AudioFrame | CodedSound, timestamp: int | None = None, time_base: Fraction | None = None
+    ) -> None:
+        """A frame from a decoded `av.AudioFrame`, or from a packet that nobody has decoded yet."""
         self._samples: np.ndarray[Any, Any] | None = None
-        self.format: str = frame.format.name
-        self.layout: str = frame.layout.name
-        self.rate: int = frame.rate
-        self.nb_samples: int = frame.samples
-        self.timestamp: int = (frame.pts or 0) if timestamp is None else timestamp
-        self.time_base: Fraction = time_base or frame.time_base or Fraction(1, self.rate)
+        self._coded: CodedSound | None = None
+        self._av: av.AudioFrame | None = None
+        if isinstance(frame, av.AudioFrame):
+            self._av = frame
+            self.format, self.layout, self.rate = frame.format.name, frame.layout.name, frame.rate
+            self.nb_samples, pts, base = frame.samples, frame.pts, frame.time_base
+        else:
+            self._coded = frame
+            self.format, self.layout, self.rate = "fltp", frame.layout, OPUS_RATE
+            self.nb_samples, pts, base = frame.nb_samples, None, None
+        self.timestamp: int = (pts or 0) if timestamp is None else timestamp
+        self.time_base: Fraction = time_base or base or Fraction(1, self.rate)
         self.side_data = SimpleNamespace()
+
+    @property
+    def coded(self) -> bytes | None:
+        """The Opus packet that this is, as long as nobody has asked for its samples."""
+        return self._coded.data if self._coded is not None and self._samples is None else None
 
     @property
     def samples(self) -> np.ndarray[Any, Any]:
         """The sound; writable, in-place changes count."""
         if self._samples is None:
-            self._samples = self._av.to_ndarray()
+            self._samples = self._decoded().to_ndarray()
         return self._samples
 
     @property
@@ -52,8 +88,9 @@ class AudioFrame:
         -1..1 for floats, which are clamped for integer formats, and the whole range for integers.
         """
         samples = np.asarray(samples)
-        channels = len(self._av.layout.channels)
-        rows = channels if self._av.format.is_planar else 1
+        mine = self._decoded()
+        channels = len(mine.layout.channels)
+        rows = channels if mine.format.is_planar else 1
         if samples.ndim == 1:
             samples = samples.reshape(1, -1)
         if samples.ndim != 2 or samples.shape[0] != rows or samples.shape[1] % (channels // rows):
@@ -69,9 +106,16 @@ class AudioFrame:
 
     def to_av(self) -> av.AudioFrame:
         """The sound for the encoder, with its time."""
-        frame = self._av if self._samples is None else self.replace_samples(self._samples)._av
+        frame = self._decoded() if self._samples is None else self.replace_samples(self._samples)._decoded()
         frame.pts, frame.time_base = self.timestamp, self.time_base
         return frame
+
+    def _decoded(self) -> av.AudioFrame:
+        if self._av is None:
+            assert self._coded is not None
+            self._av = self._coded.decode()
+            self.nb_samples = self._av.samples
+        return self._av
 
     def __repr__(self) -> str:
         return f"AudioFrame({self.nb_samples} samples, {self.layout}, {self.rate} Hz at {self.seconds:.3f} s)"

@@ -16,6 +16,7 @@ from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
 from byoc_nb.media.cover import Cover
 from byoc_nb.media.libav import Decoded, LibavDecoder
 from byoc_nb.media.mpegts import Demuxer, StreamInfo, Unit
+from byoc_nb.media.opus import OpusDecoder, OpusPacket
 
 CLOCK = 90_000  # ticks a second
 
@@ -113,7 +114,8 @@ class Decoder:
         if self._libav is not None:
             yield from self._from_libav(self._libav.flush())
         for stream, context in self._contexts.items():
-            yield from self._frames(stream, context, None)
+            if not isinstance(context, OpusDecoder):
+                yield from self._frames(stream, context, None)
 
     def _decode(self, unit: Unit) -> Iterator[VideoFrame | AudioFrame]:
         first = next((s for s in self._demuxer.streams if s.kind == unit.stream.kind), unit.stream)
@@ -126,9 +128,16 @@ class Decoder:
             if unit.discontinuity and not self._cut:
                 self._on_error(DamagedStream("bytes of the input's video are missing, or its clock jumped"))
             self._cut = False
+        context = self._contexts[unit.stream]
+        if isinstance(context, OpusDecoder):
+            if unit.corrupt:
+                self._on_drop("damaged")
+            else:
+                yield from self._given("audio", context.packet(unit.data), unit.pts)
+            return
         packet = av.Packet(unit.data)
         packet.pts, packet.dts, packet.time_base = unit.pts, unit.dts, MPEG_TIME_BASE
-        yield from self._frames(unit.stream, self._contexts[unit.stream], packet)
+        yield from self._frames(unit.stream, context, packet)
 
     def _frames(
         self, stream: StreamInfo, context: Any, packet: av.Packet[Any] | None
@@ -178,12 +187,13 @@ class Decoder:
         elif kind == "video" and due is not None and 0 < (step := pts - due + self._interval) < CLOCK:
             self._interval = step
         if pts is not None:
-            length = self._interval if kind == "video" else frame.samples * CLOCK // frame.sample_rate
-            self._expected[kind] = pts + length
+            self._expected[kind] = pts + (self._interval if kind == "video" else _length(frame))
         return pts
 
     def _open(self, stream: StreamInfo) -> Any:
         """A decoder for the stream, None (and told so) when libavcodec has none for it."""
+        if stream.codec == "opus" and stream.channels <= 2:
+            return OpusDecoder(stream.channels)
         try:
             context: Any = av.CodecContext.create(stream.codec, "r")
         except (av.FFmpegError, ValueError):
@@ -191,9 +201,6 @@ class Decoder:
             self._on_error(UnreadableStream(f"the input's {stream.kind} is {what}", hint="send H.264 and Opus or AAC"))
             return None
         context.thread_count = 1  # frame threads would add a frame of delay each
-        if stream.codec == "opus":
-            context.sample_rate = 48_000
-            context.layout = "mono" if stream.channels == 1 else "stereo"
         return context
 
     def _tell_unrecognised(self) -> None:
@@ -205,3 +212,10 @@ class Decoder:
                     hint="send MPEG-TS, or a container that libav can read from a pipe",
                 )
             )
+
+
+def _length(sound: av.AudioFrame | OpusPacket) -> int:
+    """Of some sound, in ticks."""
+    if isinstance(sound, OpusPacket):
+        return sound.ticks
+    return sound.samples * CLOCK // sound.sample_rate

@@ -87,12 +87,23 @@ class SegmentEncoder:
         pts = self._timeline.place("audio", ticks(frame))
         if pts is None:
             return
+        if frame.coded is not None:
+            yield from self._copied(frame.coded, pts)
+            return
         if self._audio is None:
             self._audio = OpusEncoder(self._channels(frame))
         for data, at in self._audio.encode(frame, pts):
             # Opus looks 6.5 ms ahead. A packet before time 0 would be written as one 26 hours later
             if not at < 0 <= pts:
                 yield from self._packet(data, at, key=True, video=False)
+
+    def _copied(self, packet: bytes, pts: int) -> Iterator[Chunk]:
+        """Opus that nobody touched goes out as it came in."""
+        if self._audio is not None:
+            for data, at in self._audio.flush():
+                yield from self._packet(data, at, key=True, video=False)
+            self._audio = None
+        yield from self._packet(packet, pts, key=True, video=False)
 
     def flush(self) -> Iterator[Chunk]:
         """What the encoders still hold."""

@@ -1,19 +1,76 @@
-"""Sound to Opus at 48 kHz, in packets of 20 ms."""
+"""Opus at 48 kHz: sound to packets of 20 ms, and packets to sound when somebody wants to hear them."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 
 from byoc_nb.frames import AudioFrame
+from byoc_nb.media.mpegts.opus import packet_ticks
 
 CLOCK = 90_000  # ticks a second
 OPUS_RATE = 48_000
 OPUS_FRAME = 960  # samples: 20 ms
+CONVERGENCE = 10  # packets; a decoder that begins anywhere needs 80 ms and more to sound right (RFC 7845 §4.6)
 AUDIO_DRIFT = CLOCK // 50  # 20 ms; past it sound is moved back to its own time stamps
+
+
+class OpusDecoder:
+    """Decodes one stream's packets, those that are asked for; `channels` is 1 or 2."""
+
+    def __init__(self, channels: int) -> None:
+        self.layout = "mono" if channels == 1 else "stereo"
+        self._context: Any = av.CodecContext.create("opus", "r")
+        self._context.sample_rate, self._context.layout = OPUS_RATE, self.layout
+        self._passed_over: deque[OpusPacket] = deque(maxlen=CONVERGENCE)
+        self._lock = threading.Lock()  # packets come on one thread and are decoded on another
+
+    def packet(self, data: bytes) -> OpusPacket:
+        """The stream's next packet."""
+        packet = OpusPacket(self, data)
+        with self._lock:
+            self._passed_over.append(packet)
+        return packet
+
+    def decode(self, wanted: OpusPacket) -> av.AudioFrame:
+        """The packet's sound; the packets before it that nobody wanted bring the decoder into tune."""
+        with self._lock:
+            while wanted in self._passed_over:
+                packet = self._passed_over.popleft()
+                if packet is not wanted:
+                    self._sound(packet)
+            return self._sound(wanted)
+
+    def _sound(self, packet: OpusPacket) -> av.AudioFrame:
+        with contextlib.suppress(av.FFmpegError):
+            for sound in self._context.decode(av.Packet(packet.data)):
+                return sound  # type: ignore[no-any-return]
+        silence = np.zeros((1 if self.layout == "mono" else 2, packet.nb_samples), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout=self.layout)
+        frame.sample_rate = OPUS_RATE
+        return frame
+
+
+class OpusPacket:
+    """One packet, decoded at most once."""
+
+    __slots__ = ("_decoder", "data", "layout", "nb_samples", "ticks")
+
+    def __init__(self, decoder: OpusDecoder, data: bytes) -> None:
+        self._decoder, self.data, self.layout = decoder, data, decoder.layout
+        self.ticks = packet_ticks(data)
+        self.nb_samples = self.ticks * OPUS_RATE // CLOCK
+
+    def decode(self) -> av.AudioFrame:
+        """Its sound, planar floats; silence for a damaged packet."""
+        return self._decoder.decode(self)
 
 
 class OpusEncoder:

@@ -177,13 +177,12 @@ class Pipeline:
             self._stats.error("decoding", error)
 
     def _queue(self, frame: VideoFrame | AudioFrame, received: float) -> None:
-        trip = Trip(received)
         if isinstance(frame, VideoFrame):
             self._stats.frame_in()
-            self._pace.came(trip.decoded)
+            self._pace.came(frame.seconds)
         else:
             self._stats.audio_in += 1
-        self._frames.put(_Input(frame, trip))
+        self._frames.put(_Input(frame, Trip(received)))
 
     def _drop_oldest(self, waiting: deque[_Input]) -> None:
         """The oldest picture where four wait, else the oldest sound."""

@@ -13,12 +13,12 @@ SAMPLES = 600  # 20 s at 30 fps
 class Trip:
     """Times of one picture, in seconds of `time.monotonic()`. Each method notes that a stage is passed."""
 
-    __slots__ = ("_encoded", "_encoding", "_processed", "_processing", "_received", "decoded")
+    __slots__ = ("_decoded", "_encoded", "_encoding", "_processed", "_processing", "_received")
 
     def __init__(self, received: float) -> None:
         """`received`: when the last of its bytes came in; it is decoded now."""
-        self._received, self.decoded = received, time.monotonic()
-        self._processing = self._processed = self._encoding = self._encoded = self.decoded
+        self._received, self._decoded = received, time.monotonic()
+        self._processing = self._processed = self._encoding = self._encoded = self._decoded
 
     def processing(self) -> None:
         self._processing = time.monotonic()
@@ -35,8 +35,8 @@ class Trip:
     def published(self) -> tuple[float, ...]:
         """Seconds spent in each of STAGES; their sum is the latency. Waiting before and after processing is "queue"."""
         return (
-            self.decoded - self._received,
-            self._processing - self.decoded + self._encoding - self._processed,
+            self._decoded - self._received,
+            self._processing - self._decoded + self._encoding - self._processed,
             self._processed - self._processing,
             self._encoded - self._encoding,
             time.monotonic() - self._encoded,

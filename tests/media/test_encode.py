@@ -15,6 +15,7 @@ from test_mpegts_streams import demux
 
 from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.frames.colors import BT601, BT709, Color
+from byoc_nb.media.decode import Decoder
 from byoc_nb.media.encode import SegmentEncoder
 from byoc_nb.media.h264 import LIBX264, NVENC, NVIDIA_DEVICE, Codec, UnknownEncoder, encoders
 
@@ -364,3 +365,54 @@ def test_the_real_clip_keeps_its_times_and_its_look():
     error = [np.abs(a.array.astype(int) - b.array).mean() for a, b in zip(pictures[::20], originals[::20], strict=True)]
     assert max(error) < 5
     assert abs(sounds[-1].seconds - pictures[-1].seconds) < 0.3
+
+
+# ---- sound that nobody touched
+
+
+def opus_packets(data):
+    return [unit.data for unit in demux(data) if unit.stream.kind == "audio"]
+
+
+def test_sound_that_nobody_listens_to_is_copied_not_coded_again():
+    source = b"".join(segments(3.0))
+    pictures, sounds = decode(source)
+    again = b"".join(encode(sorted([*pictures, *sounds], key=lambda frame: frame.timestamp)))
+    assert opus_packets(again) == opus_packets(source)
+    assert [sound.timestamp for sound in decode(again)[1]] == [sound.timestamp for sound in sounds]
+
+
+def test_sound_that_is_changed_now_and_then_goes_on_without_a_gap():
+    """Every second half second is made louder; ffprobe's own decoder must find nothing to complain about."""
+    source = b"".join(segments(4.0))
+    pictures, sounds = decode(source)
+    touched = [
+        sound.replace_samples(sound.samples * 0.5) if sound.timestamp // 45_000 % 2 else sound for sound in sounds
+    ]
+    again = b"".join(encode(sorted([*pictures, *touched], key=lambda frame: frame.timestamp)))
+    heard = decode(again)[1]
+    times = [sound.timestamp for sound in heard]
+    assert all(0 < b - a <= 2 * 1800 for a, b in itertools.pairwise(times))
+    level = {
+        half: np.mean([np.abs(s.samples).mean() for s in heard if s.timestamp // 45_000 == half])
+        for half in range(1, 7)
+    }
+    assert all(level[half] < 0.7 * level[half - 1] for half in (3, 5))
+    ffprobe(again, "-show_frames")
+
+
+def test_a_packet_in_the_middle_sounds_as_it_does_in_the_whole_stream():
+    source = b"".join(segments(2.0))
+    whole = [sound.samples for sound in decode(source)[1]]
+    coming = (frame for frame in Decoder().feed(source) if isinstance(frame, AudioFrame))
+    for number, sound in enumerate(coming):
+        if number in (40, 41, 70):
+            assert np.abs(sound.samples - whole[number]).mean() < 0.01
+
+
+def test_looking_at_the_numbers_of_a_sound_doesnt_decode_it():
+    sound = decode(b"".join(segments(1.0)))[1][3]
+    assert (sound.rate, sound.layout, sound.format, sound.nb_samples) == (48_000, "stereo", "fltp", 960)
+    assert sound.coded
+    assert sound.samples.shape == (2, 960)
+    assert sound.coded is None
