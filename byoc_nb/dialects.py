@@ -82,6 +82,7 @@ class Processor:
         Raises NotAProcessor when it meets no contract, and whatever the user's `__init__` raises.
         """
         self.name = default_name(target)
+        self.target = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
         self._function = target if inspect.isfunction(target) else None
         self.instance: Any = None if self._function else target() if inspect.isclass(target) else target
         owner = self._function or self.instance
@@ -96,7 +97,8 @@ class Processor:
         self.model: type[BaseModel] | None = model if inspect.isclass(model) and issubclass(model, BaseModel) else None
         # What the instance's own code made of its params stays; without a model, they are ours only if it made nothing.
         own = inspect.getattr_static(self.instance, "params", None)
-        self._publishes = self.model is not None or (isinstance(own, dict) and not own)
+        # whether `instance.params` is ours to set
+        self.publishes = self.model is not None or (isinstance(own, dict) and not own)
         self._values = own if self.model is not None and isinstance(own, self.model) else params_.initial(self.model)
         self._publish(self._values)
 
@@ -135,19 +137,23 @@ class Processor:
         """The current parameters."""
         return self._values
 
+    def put(self, values: params_.Values) -> None:
+        """Make `values` current without telling the user's code."""
+        self._values = values
+        self._publish(values)
+
     async def set_params(self, values: params_.Values, changes: dict[str, Any]) -> None:
         """Make `values` current and tell the user's `update_params`; if that raises, the old ones stay."""
-        old, self._values = self._values, values
-        self._publish(values)
+        old = self._values
+        self.put(values)
         try:
             await self._call("param_updater", changes)
         except BaseException:
-            self._values = old
-            self._publish(old)
+            self.put(old)
             raise
 
     def _publish(self, values: params_.Values) -> None:
-        if self.instance is not None and self._publishes:
+        if self.instance is not None and self.publishes:
             self.instance.params = values
 
     # ---- frames

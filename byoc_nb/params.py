@@ -7,11 +7,13 @@ changes either validates and gives new values, or raises `ParamsError` and nothi
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
-from pydantic import BaseModel, PydanticUserError, ValidationError
+from pydantic import BaseModel, PydanticUserError, ValidationError, create_model
 
 from byoc_nb.errors import ByocError
 
@@ -48,6 +50,24 @@ def initial(model: type[BaseModel] | None) -> Values:
         raise ParamsError({"Params": str(error.message)}, hint="import or define it before the class") from None
 
 
+def start_with(processor: Any, values: Mapping[str, Any]) -> None:
+    """Make these values the defaults of a processor's `Params`; an export calls it with what its notebook had set.
+
+    They are there from before `__init__` on and in the JSON schema. Raises `ParamsError` where the model refuses them;
+    without a model nothing is declared, and nothing is done.
+    """
+    model = getattr(processor, "Params", None)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return
+    new = merge(initial(model), values)
+    fields: dict[str, Any] = {}
+    for name in values.keys() & model.model_fields.keys():
+        field = copy(model.model_fields[name])
+        field.default, field.default_factory = getattr(new, name), None
+        fields[name] = (field.annotation, field)
+    processor.Params = create_model(model.__name__, __base__=model, __module__=model.__module__, **fields)
+
+
 def merge(current: Values, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> Values:
     """New values: `current` with `changes` applied and validated. `current` itself is never touched.
 
@@ -76,7 +96,8 @@ def merge(current: Values, changes: Mapping[str, Any], *, ignore_unknown: bool =
 def carry_over(model: type[BaseModel] | None, values: Mapping[str, Any]) -> tuple[Values, dict[str, str]]:
     """The values of an old processor under the `Params` of a new one.
 
-    Returns the new values and, for each old value that could not be kept, its name and the reason.
+    Returns the new values and, for each old value that could not be kept, its name and the reason. A number beyond its
+    new limit becomes the limit.
     """
     result = initial(model)
     if model is None:
@@ -93,7 +114,35 @@ def carry_over(model: type[BaseModel] | None, values: Mapping[str, Any]) -> tupl
             result = merge(result, {name: value})
         except ParamsError as error:
             dropped[name] = error.errors.get(name, str(error))
+            limit = _nearest(model, name, value)
+            with contextlib.suppress(ParamsError):
+                if limit is not None:
+                    result = merge(result, {name: limit})
+                    dropped[name] = f"{value} → {limit}"
     return result, dropped
+
+
+def _nearest(model: type[BaseModel], name: str, value: Any) -> Any:
+    """The limit of a field that the number goes beyond; None where there is none to go to."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    for limit in model.model_fields[name].metadata:
+        low, high = getattr(limit, "ge", None), getattr(limit, "le", None)
+        if low is not None and value < low:
+            return low
+        if high is not None and value > high:
+            return high
+    return None
+
+
+def load_time(values: Values) -> dict[str, Any]:
+    """The values that only loading takes up: of the fields with `json_schema_extra={"load": True}`."""
+    if not isinstance(values, BaseModel):
+        return {}
+    extras = {name: field.json_schema_extra for name, field in type(values).model_fields.items()}
+    return {
+        name: getattr(values, name) for name, extra in extras.items() if isinstance(extra, dict) and extra.get("load")
+    }
 
 
 def as_dict(values: Values) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model, field_validator, model_validator
 
 from byoc_nb import params
 from byoc_nb.params import ParamsError
@@ -271,11 +271,18 @@ def test_what_is_gone_or_no_longer_valid_is_named_and_the_rest_kept() -> None:
         mode: Literal["add", "multiply"] = "add"
 
     values, dropped = params.carry_over(New, {"strength": 0.9, "mode": "multiply", "name": "x"})
-    assert values == New(strength=0.1, mode="multiply")
-    assert dropped == {
-        "name": "no longer declared",
-        "strength": "should be less than or equal to 0.5, got 0.9",
-    }
+    assert values == New(strength=0.5, mode="multiply")
+    assert dropped == {"name": "no longer declared", "strength": "0.9 → 0.5"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "becomes"),
+    [(Field(0, ge=-1), -3, -1), (Field(0, le=5), 6, 5), (Field(0.5, gt=0, lt=1), 3.0, 0.5), (Field(0), "x", 0)],
+)
+def test_a_number_beyond_its_new_limit_becomes_the_limit_where_there_is_one(field, value, becomes) -> None:
+    model = create_model("New", amount=(float, field))
+    values, changed = params.carry_over(model, {"amount": value})
+    assert (values.amount, list(changed)) == (becomes, ["amount"])
 
 
 def test_values_that_are_only_valid_together_carry_over_together() -> None:

@@ -7,27 +7,26 @@ the decoder waits. Bytes go in and out through two queues that the io loop serve
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
-
-import av
 
 from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.media.decode import Decoder
-from byoc_nb.media.encode import ticks
 from byoc_nb.runtime.egress import TimedChunk
 from byoc_nb.runtime.encoding import Processed, encode_all
+from byoc_nb.runtime.host import Host
 from byoc_nb.runtime.pace import Pace
-from byoc_nb.runtime.slot import Host, ProcessorSlot
+from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
 from byoc_nb.runtime.trip import Trip
+from byoc_nb.runtime.watchdog import Watchdog
+from byoc_nb.runtime.work import process_audio, process_video, untouched
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,6 @@ RETURNED_NONE = "processor returned None"
 HUNG = "processor hung"
 Received = tuple[bytes, float]  # with time.monotonic() when they came in
 CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
-# A cell's sys.exit() must not end the thread that ran it, nor a task of its own that it cancelled and awaits
-_USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
 
 
 class _Input(NamedTuple):
@@ -52,7 +49,7 @@ class _Input(NamedTuple):
 
 
 class Pipeline:
-    """Media bytes in, media bytes out. `retire(host)` is called when a replaced processor has done its last frame."""
+    """Media bytes in, media bytes out."""
 
     def __init__(
         self,
@@ -61,14 +58,13 @@ class Pipeline:
         stats: StreamStats,
         *,
         policy: Policy = "live",
-        retire: Callable[[Host], None],
     ) -> None:
         self.bytes_in: CrossQueue[Received | None] = CrossQueue(
             WAITING_BYTES, weigh=lambda item: len(item[0]) if item else 0
         )
         self.bytes_out: CrossQueue[TimedChunk] = CrossQueue(WAITING_BYTES, weigh=lambda item: len(item[0].data))
         self.newest: tuple[VideoFrame, VideoFrame] | None = None  # the last picture before and after processing
-        self._decoder, self._slot, self._stats, self._retire = decoder, slot, stats, retire
+        self._decoder, self._slot, self._stats, self._policy = decoder, slot, stats, policy
         self._frames: CrossQueue[_Input] = CrossQueue(
             WAITING_FRAMES * SOUNDS_A_PICTURE,
             weigh=lambda item: SOUNDS_A_PICTURE if isinstance(item.frame, VideoFrame) else 1,
@@ -82,7 +78,7 @@ class Pipeline:
             threading.Thread(target=work, name=f"byoc-{name}", daemon=True)
             for name, work in (("decode", self._decode), ("encode", self._encode))
         ]
-        self._pace = Pace()
+        self._pace, self._watchdog = Pace(), Watchdog()
         self._skip = self._outrun if policy == "live" else lambda item, waiting: False
         self._lock = threading.Lock()
         self._serving: Host | None = None  # the processor that gets the frames
@@ -140,14 +136,24 @@ class Pipeline:
         if waits:  # for the frame in work; before the first one, for `start`
             self._frames.wake()
         else:
-            self._retire(old)
             done.set()
         return done
+
+    def exchanged(self) -> None:
+        """The processor has other code: what is known of the old one's frames is over."""
+        self.newest = None
+        self._stats.forget_errors()
+
+    @property
+    def hanging(self) -> bool:
+        """Whether the processor was found not to come back from a frame; then frames pass it by."""
+        return self._watchdog.hanging
 
     def abandon(self, old: Host) -> None:
         """Go on with the current processor although `old` is still in a frame; what becomes of that is thrown away."""
         if self.serving is old and not self._processing_done.is_set():
             self._stats.drop(HUNG)
+            self._watchdog.end()
             self._hand_over(old)
 
     # ---- the decode thread
@@ -182,7 +188,23 @@ class Pipeline:
             self._pace.came(frame.seconds)
         else:
             self._stats.audio_in += 1
-        self._frames.put(_Input(frame, Trip(received)))
+        item = _Input(frame, Trip(received))
+        if self._policy == "live" and (hang := self._watchdog.look()) is not None:
+            self._stats.error("the processor hangs", hang)
+            logger.warning("the processor's thread is here:\n%s", hang.stack)
+            for waiting in self._frames.drain():
+                self._pass_by(waiting)
+        if self._watchdog.hanging:
+            self._pass_by(item)
+        else:
+            self._frames.put(item)
+
+    def _pass_by(self, item: _Input) -> None:
+        """The frame goes to the encoder without the processor, which hangs."""
+        if isinstance(item.frame, VideoFrame):
+            self._processed.put(untouched(item.frame, item.trip))
+        else:
+            self._processed.put(Processed(None, None, item.frame, item.frame.timestamp, None))
 
     def _drop_oldest(self, waiting: deque[_Input]) -> None:
         """The oldest picture where four wait, else the oldest sound."""
@@ -215,12 +237,11 @@ class Pipeline:
                 if item is None:
                     self._hand_over(host)
                     return
+                began = time.monotonic()
+                async with host.working:
+                    await self._process(host, item)
                 if isinstance(item.frame, VideoFrame):
-                    began = time.monotonic()
-                    await self._process_video(host, item.frame, item.trip)
                     self._pace.took(time.monotonic() - began)
-                else:
-                    await self._process_audio(host, item.frame)
         except Closed:
             self._finish(host)
         except BaseException as error:  # the thread is being ended, or a defect of ours: never a silent stall
@@ -235,13 +256,11 @@ class Pipeline:
             new = self._slot.current
             if new is not None:
                 self._serving = new
-        self.newest = None
-        self._stats.forget_errors()  # they are the old processor's
+        self.exchanged()
         if new is None:  # the server shuts down
             self._finish(old)
         else:
             new.submit(self._pump(new))
-            self._retire(old)
         self._handed_over.set()
 
     def _finish(self, host: Host) -> bool:
@@ -253,47 +272,30 @@ class Pipeline:
         self._handed_over.set()
         return True
 
-    async def _process_video(self, host: Host, frame: VideoFrame, trip: Trip) -> None:
-        trip.processing()
-        untouched, pts = frame.to_av(), frame.timestamp
-        picture: av.VideoFrame | None = untouched
-        color = frame.color
-        try:
-            out = await host.processor.video(frame)
-            picture = None if out is None else out.to_av()
-            if out is not None:
-                pts, color = ticks(out), out.color
-        except _USER_ERRORS as error:
-            _raise_if_cancelled(error)
-            self._stats.error("the processor raised", error)
-            picture = untouched
+    async def _process(self, host: Host, item: _Input) -> None:
+        """One frame through the processor, and on to the encoder unless another one serves meanwhile."""
+        self._watchdog.begin()
+        if isinstance(item.frame, VideoFrame):
+            done = await process_video(host, item.frame, item.trip)
+        else:
+            done = await process_audio(host, item.frame)
         if self.serving is not host:
             return
-        if picture is None:
-            self._stats.drop(RETURNED_NONE)
+        if not self._watchdog.end():  # frames have passed it by
+            self._stats.drop(HUNG)
             return
-        trip.processed()
-        self.newest = (VideoFrame(untouched, frame.timestamp), VideoFrame(picture, pts))
-        await self._processed.aput(Processed(picture, color, None, pts, trip))
-
-    async def _process_audio(self, host: Host, frame: AudioFrame) -> None:
-        try:
-            sounds = [(sound, ticks(sound)) for sound in await host.processor.audio(frame)]
-        except _USER_ERRORS as error:
-            _raise_if_cancelled(error)
-            self._stats.error("the processor raised", error)
-            sounds = [(frame, frame.timestamp)]
-        for sound, pts in sounds if self.serving is host else ():
-            await self._processed.aput(Processed(None, None, sound, pts, None))
+        if done.error is not None:
+            self._stats.error("the processor raised", done.error)
+        if isinstance(item.frame, VideoFrame):
+            if not done.made:
+                self._stats.drop(RETURNED_NONE)
+            self.newest = done.shown or self.newest
+        for made in done.made:
+            await self._processed.aput(made)
+        if host.trial is not None and isinstance(item.frame, VideoFrame):
+            host.trial.frame(done.error)
 
     # ---- the encode thread
 
     def _encode(self) -> None:
         encode_all(self._processed, self.bytes_out, lambda: self._decoder.kinds, self._stats)
-
-
-def _raise_if_cancelled(error: BaseException) -> None:
-    """Tell the end of the processor's thread from a CancelledError of the user's own."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
 from byoc_nb.runtime.channels import Control, Data, Events
 from byoc_nb.runtime.egress import LAST_BYTES_SECONDS, TimedChunk, publish_segments
+from byoc_nb.runtime.host import Host
 from byoc_nb.runtime.pipeline import CUT, TOO_SLOW, Pipeline, Policy
 from byoc_nb.runtime.requests import StreamStart
-from byoc_nb.runtime.slot import Host, ProcessorSlot
+from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed
 from byoc_nb.trickle import TrickleError, TrickleSubscriber
@@ -45,7 +47,7 @@ class StreamSession:
             on_drop=self.stats.drop,
             on_error=lambda error: self.stats.error("input", error),
         )
-        self.pipeline = Pipeline(self._decoder, slot, self.stats, policy=policy, retire=self._retire)
+        self.pipeline = Pipeline(self._decoder, slot, self.stats, policy=policy)
         self.events = Events(request.events_url, self.status_event, verify_tls=verify_tls)
         self._data = Data(request.data_url, verify_tls=verify_tls)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,6 +139,15 @@ class StreamSession:
     def frames_dropped(self) -> int:
         return self.stats.dropped[TOO_SLOW]
 
+    def newest_input(self) -> VideoFrame | None:
+        return self.pipeline.newest[0].to("cpu") if self.pipeline.newest else None
+
+    def exchanged(self) -> None:
+        self.pipeline.exchanged()
+
+    def hangs(self) -> bool:
+        return self.pipeline.hanging
+
     def abandon(self, old: Host) -> None:
         self.pipeline.abandon(old)
 
@@ -146,7 +157,7 @@ class StreamSession:
     def swapped(self, old: Host) -> threading.Event:
         return self.pipeline.swapped(old)
 
-    def _retire(self, old: Host) -> None:
+    def retire(self, old: Host) -> None:
         def begin() -> None:
             task = self._loop.create_task(self._stop_and_close(old))
             self._retiring.add(task)

@@ -1,7 +1,8 @@
-"""The slot that a processor lives in: loaded on a thread of its own, replaced between two frames.
+"""The slot that a processor lives in: exchanged between two frames, undone if its first frames fail.
 
-Every processor has its own thread (`Host`), which alone runs its code: CUDA graphs and torch.compile want loading and
-running on one thread, and a new processor can load there while the old one still serves.
+There are two ways to another processor. `keep` gives the running one other code and leaves its state alone. `replace`
+builds a new one on a thread of its own, while the old one serves, and hands the frames over when it is ready. The old
+processor, or what is needed to undo the exchange, is held until the new one has proven itself.
 """
 
 from __future__ import annotations
@@ -11,129 +12,18 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from byoc_nb import params as params_
-from byoc_nb.dialects import Processor
-from byoc_nb.errors import ByocError
+from byoc_nb.frames import VideoFrame
+from byoc_nb.runtime.host import HOOK_SECONDS, Host, ProcessorExited, release_memory
+from byoc_nb.runtime.reload import Reload, Trial
 from byoc_nb.runtime.stats import describe
-from byoc_nb.runtime.threads import LoopThread
+from byoc_nb.runtime.stream import Stream
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
-
-HOOK_SECONDS = 5.0  # how long a stop hook may take before the runtime goes on without it
-
-
-class ProcessorExited(ByocError, RuntimeError):
-    """The processor's code asked the program to exit, or its thread has ended."""
-
-
-@dataclass(repr=False)
-class Reload:
-    """What a swap did. `seconds`: from the call until the new processor got the frames, its loading included."""
-
-    name: str
-    seconds: float
-    frames_lost: int
-    params_dropped: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        kept = "params kept"
-        if self.params_dropped:
-            kept = "params dropped: " + ", ".join(f"{k} ({why})" for k, why in self.params_dropped.items())
-        return f"reloaded in {self.seconds * 1000:.0f} ms · {kept} · {self.frames_lost} frames lost"
-
-    __repr__ = __str__
-
-
-class Stream(Protocol):
-    """What the slot needs of a running stream."""
-
-    params: dict[str, Any]  # it was started with
-
-    def frames_dropped(self) -> int:
-        """How many frames were lost to a full queue so far."""
-
-    def abandon(self, old: Host) -> None:
-        """`old` hangs in a frame: go on without it."""
-
-    def publish_data(self, value: Any) -> bool:
-        """Send a JSON-able value to the stream's data channel; False without one."""
-
-    def swapped(self, old: Host) -> threading.Event:
-        """Another processor is current; the event is set when `old` has finished its last frame."""
-
-
-class Host:
-    """A processor and its thread."""
-
-    def __init__(self, target: Any) -> None:
-        self.thread = LoopThread("byoc-processor")
-        self._target = target
-        self._processor: Processor | None = None
-        self._updating = asyncio.Lock()  # one change of parameters at a time
-        self._stopping = asyncio.Lock()
-        self._streaming = False
-
-    @property
-    def processor(self) -> Processor:
-        if self._processor is None:
-            raise RuntimeError("the processor isn't built yet")
-        return self._processor
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the processor's thread; ProcessorExited for a cell's sys.exit(), or without a thread."""
-        guarded = _guarded(coroutine)
-        try:
-            return self.thread.submit(guarded)
-        except RuntimeError:
-            guarded.close()
-            coroutine.close()
-            raise ProcessorExited("the processor's thread has ended") from None
-
-    # ---- on the processor's thread
-
-    async def build(self) -> None:
-        """Make and load the processor."""
-        try:
-            self._processor = Processor(self._target)
-            await self._processor.load()
-        finally:
-            self._target = None  # a replaced class must be collectable
-
-    async def set_params(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> None:
-        """Apply changes to the values as they are now, which is after all changes that came before."""
-        async with self._updating:
-            values = params_.merge(self.processor.values, changes, ignore_unknown=ignore_unknown)
-            await self.processor.set_params(values, dict(changes))
-
-    async def start_stream(self, stream: Stream) -> None:
-        """A stream begins."""
-        self.processor.send_data_to(stream.publish_data)
-        await self.processor.stream_start(dict(stream.params))
-        self._streaming = True
-
-    async def stop_stream(self) -> None:
-        """The stream that was begun is over; without one, nothing. A second call waits for the first."""
-        async with self._stopping:
-            streaming, self._streaming = self._streaming, False
-            if streaming:
-                await self.processor.stream_stop()
-
-    # ---- from elsewhere
-
-    def close(self) -> None:
-        """End the thread; a processor that blocks it is left behind and logged."""
-        if not self.thread.stop(HOOK_SECONDS):
-            logger.warning("a processor still blocks its thread %.0f s after it was to end", HOOK_SECONDS)
-
-    def close_soon(self) -> None:
-        """`close` without waiting."""
-        threading.Thread(target=self.close, name="byoc-close", daemon=True).start()
 
 
 class ProcessorSlot:
@@ -142,14 +32,14 @@ class ProcessorSlot:
     def __init__(self) -> None:
         self.current: Host | None = None
         self.reloads = 0
-        self._replacing = threading.RLock()  # one replacement at a time
-        self._lock = threading.Lock()  # for what a replacement and a stream's beginning or end both touch; held briefly
+        self._replacing = threading.RLock()  # one exchange at a time
+        self._lock = threading.Lock()  # for what an exchange and a stream's beginning or end both touch; held briefly
         self._stream: Stream | None = None
         self._closed = False
 
-    async def load(self, target: Any) -> None:
-        """Build and load the first processor; raises what the user's code raises."""
-        host = Host(target)
+    async def load(self, target: Any, held: Mapping[str, Any] | None = None) -> None:
+        """Build and load the first processor, with these parameters as far as they fit; raises what its code raises."""
+        host = Host(target, held)
         try:
             await asyncio.wrap_future(host.submit(host.build()))
         except BaseException:
@@ -157,22 +47,67 @@ class ProcessorSlot:
             raise
         self._closed, self.current = False, host
 
-    def replace(self, target: Any, timeout: float | None = None) -> Reload:
-        """Build, load and start another processor on its own thread, then make it the current one.
+    # ---- hot reload
 
-        Blocks the caller, never the stream. Anything that raises on the way leaves the old processor serving.
-        `timeout` in seconds bounds the loading.
+    def keep(self, target: Any, *, hooks_changed: bool = False) -> Reload:
+        """Give the current processor the code of `target`, between two frames; its state stays.
+
+        `hooks_changed`: the stream's stop and start hooks run in between. Raises TypeError where the state doesn't
+        fit, TimeoutError where the processor doesn't come back from a frame, and what the code raises.
         """
         began = time.perf_counter()
         with self._replacing:
+            host, stream = self.current, self._stream
+            if host is None:
+                raise RuntimeError("no processor is loaded")
+            self.accept()
+            if stream is not None and stream.hangs():
+                raise TimeoutError("the processor doesn't come back from its frame")
+            dropped = stream.frames_dropped() if stream else 0
+            exchanging = host.submit(host.exchange(target, restart=stream if hooks_changed else None))
+            try:
+                changed, undo = exchanging.result(HOOK_SECONDS)
+            except BaseException:
+                exchanging.cancel()
+                raise
+            self.reloads += 1
+            if stream is not None:
+                stream.exchanged()
+            lost = stream.frames_dropped() - dropped if stream else 0
+            name = host.processor.name
+            reload = Reload(name, time.perf_counter() - began, True, lost, params_changed=changed)
+            self._try(host, reload, stream, failed=undo, passed=lambda: None)
+        return reload
+
+    def replace(
+        self,
+        target: Any,
+        timeout: float | None = None,
+        *,
+        held: Mapping[str, Any] | None = None,
+        why: str = "",
+        free_first: bool = False,
+    ) -> Reload:
+        """Build, load and start another processor on its own thread, then make it the current one.
+
+        Blocks the caller, never the stream. Anything that raises on the way leaves the old processor serving.
+        `timeout` in seconds bounds each step of it. `free_first`: release the old processor before, for two that don't
+        fit into memory; frames pass through meanwhile, and if the new one fails, the old one is loaded again.
+        `held`: the parameters to go on with, else those that were set.
+        """
+        if free_first and self.current is not None:
+            return self._replace_alone(target, timeout, why)
+        began = time.perf_counter()
+        with self._replacing:
             old, stream = self.current, self._stream
-            dropped_before = stream.frames_dropped() if stream else 0
-            host = Host(target)
+            self.accept()
+            dropped = stream.frames_dropped() if stream else 0
+            host = Host(target, self._held(held))
             try:
                 host.submit(host.build()).result(timeout)
                 while True:
-                    stream, held = self._stream, params_.chosen(old.processor.values) if old else {}
-                    params_dropped = host.submit(self._adopt(host, held, stream)).result(timeout)
+                    stream = self._stream
+                    changed = host.submit(host.adopt(self._held(held), stream)).result(timeout)
                     with self._lock:
                         if self._closed:
                             raise ProcessorExited("the server was stopped while the processor was loading")
@@ -184,45 +119,139 @@ class ProcessorSlot:
                 host.close_soon()
                 raise
             self.reloads += 1
-            lost = 0
-            if stream is not None and old is not None:
-                if not stream.swapped(old).wait(HOOK_SECONDS):
-                    logger.warning(
-                        "%s has been in one frame for over %.0f s and was left behind; if it never ends, it keeps a "
-                        "core busy until the kernel is restarted",
-                        old.processor.name,
-                        HOOK_SECONDS,
-                    )
-                    stream.abandon(old)
-                lost = stream.frames_dropped() - dropped_before
-            elif old is not None:
+            reload = Reload(host.processor.name, 0.0, False, 0, why, changed)
+            self._hand_over(host, old, stream, reload)
+            reload.frames_lost = stream.frames_dropped() - dropped if stream else 0
+            reload.seconds = time.perf_counter() - began
+        return reload
+
+    def accept(self) -> None:
+        """Whoever is on trial has passed it."""
+        host = self.current
+        if host is not None and host.trial is not None:
+            host.trial.accept()
+
+    def _hand_over(self, new: Host, old: Host | None, stream: Stream | None, reload: Reload) -> None:
+        """The frames go to `new` from the next one on; `old` is held as long as that may be undone."""
+        if old is None or stream is None:
+            reload.settle()
+            if old is not None:
                 with contextlib.suppress(ProcessorExited, TimeoutError):  # where a stream has just ended
                     old.submit(old.stop_stream()).result(HOOK_SECONDS)
                 old.close()
-        return Reload(host.processor.name, time.perf_counter() - began, lost, params_dropped)
+            return
+        back = False
 
-    async def _adopt(self, host: Host, held: dict[str, Any], stream: Stream | None) -> dict[str, str]:
-        """The new processor takes over parameters and stream; runs on its thread."""
-        processor = host.processor
-        values, dropped = params_.carry_over(processor.model, held)
-        kept = {name: value for name, value in params_.as_dict(values).items() if name in held}
-        if held and values != processor.values:
-            await processor.set_params(values, kept)
-        if stream is not None:
-            await host.start_stream(stream)
-        return dropped
+        def failed() -> None:
+            with self._lock:
+                if self.current is new:
+                    self.current = old
+            stream.swapped(new)
+            threading.Thread(target=stream.retire, args=(new,), name="byoc-retire", daemon=True).start()
+
+        try:
+            back = stream.swapped(old).wait(0 if stream.hangs() else HOOK_SECONDS)
+            if not back:
+                logger.warning(
+                    "%s has been in one frame for over %.0f s and was left behind", old.processor.name, HOOK_SECONDS
+                )
+                stream.abandon(old)
+        finally:
+            if back:
+                self._try(new, reload, stream, failed=failed, passed=lambda: stream.retire(old))
+            else:
+                reload.settle()
+                stream.retire(old)
+
+    def _try(
+        self,
+        host: Host,
+        reload: Reload,
+        stream: Stream | None,
+        *,
+        failed: Callable[[], None],
+        passed: Callable[[], None],
+    ) -> None:
+        """Watch the first frames, if there are any to come; both ends are called on the processor's thread."""
+
+        def settle(error: BaseException | None) -> None:
+            host.trial = None
+            if error is None:
+                passed()
+                reload.settle()
+            else:
+                failed()
+                self.reloads -= 1
+                logger.warning("%s failed in its first frames and was taken back: %s", reload.name, describe(error))
+                reload.settle(describe(error))
+
+        trial = Trial(lambda: settle(None), settle)
+        if stream is None or self._stream is not stream:
+            trial.accept()
+        else:
+            host.trial = trial
+
+    def _held(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The parameters that a new processor goes on with."""
+        if given is not None or self.current is None:
+            return dict(given or {})
+        return params_.chosen(self.current.processor.values)
+
+    def _replace_alone(self, target: Any, timeout: float | None, why: str) -> Reload:
+        """`replace` with the old processor released before the new one is built."""
+        began = time.perf_counter()
+        with self._replacing:
+            held, old = self._held(None), self.current
+            assert old is not None
+            old_target, old_thread = old.processor.target, old.thread
+            del old
+            self.replace(_pass_through, timeout)
+            self.accept()
+            old_thread.join(HOOK_SECONDS)
+            release_memory()
+            try:
+                reload = self.replace(target, timeout, held=held, why=why)
+            except BaseException as error:
+                try:
+                    self.replace(old_target, held=held)
+                except Exception as second:
+                    raise error from second
+                raise
+            self.accept()  # there is nothing to go back to but the pass-through
+        reload.seconds = time.perf_counter() - began
+        return reload
 
     # ---- parameters
 
     def apply(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> Future[None]:
-        """Validate now (raises ParamsError), apply on the processor's thread; the future tells when that is done."""
+        """Validate now (raises ParamsError), apply on the processor's thread; the future tells when that is done.
+
+        Where a load-time parameter gets another value, another processor is loaded with it in the background.
+        """
         host = self.current
         if host is None:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        params_.merge(host.processor.values, changes, ignore_unknown=ignore_unknown)
-        return host.submit(host.set_params(changes, ignore_unknown=ignore_unknown))
+        old = host.processor.values
+        new = params_.merge(old, changes, ignore_unknown=ignore_unknown)
+        if params_.load_time(old) == params_.load_time(new):
+            return host.submit(host.set_params(changes, ignore_unknown=ignore_unknown))
+        return self._reload_with(host.processor.target, params_.chosen(new))
+
+    def _reload_with(self, target: Any, held: dict[str, Any]) -> Future[None]:
+        done: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                self.replace(target, held=held, why="a load-time parameter changed")
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        threading.Thread(target=work, name="byoc-reload", daemon=True).start()
+        return done
 
     # ---- streams
 
@@ -247,7 +276,9 @@ class ProcessorSlot:
         """The stream is over, swaps no longer concern it; gives the current processor."""
         with self._lock:
             self._stream = None
-            return self.current
+            current = self.current
+        self.accept()
+        return current
 
     async def stop_stream(self, host: Host) -> None:
         """Run the stop hooks of `host` if it has a stream, within a few seconds; what they raise is logged."""
@@ -268,13 +299,12 @@ class ProcessorSlot:
         with self._lock:
             self._closed = True
             host, self.current = self.current, None
+        if host is not None and host.trial is not None:
+            host.trial.accept()
         if host is not None:
             host.close()
 
 
-async def _guarded(coroutine: Coroutine[Any, Any, T]) -> T:
-    """A cell's sys.exit() must end neither the thread that runs it nor the one that waits for it."""
-    try:
-        return await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise ProcessorExited(f"the processor's code ended itself: {describe(error)}") from error
+def _pass_through(frame: VideoFrame) -> VideoFrame:
+    """A processor for the time between two that don't fit into memory together."""
+    return frame

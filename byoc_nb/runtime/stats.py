@@ -135,9 +135,12 @@ class StreamStats:
 def describe(error: BaseException) -> str:
     """An error in one line: its type, its text and the innermost line of the user's code."""
     text = " ".join(str(error).split()) or "no message"
-    where = ""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    return f"{type(error).__name__}: {text}{users_line(traceback.extract_tb(error.__traceback__))}"
+
+
+def users_line(stack: traceback.StackSummary) -> str:
+    """The innermost line of the user's code in parentheses, after a space; empty where there is none."""
+    for frame in reversed(stack):
         if not frame.filename.startswith((_PACKAGE, _STDLIB, "<frozen")) and "site-packages" not in frame.filename:
-            where = f" (line {frame.lineno} of {frame.name}: {frame.line})" if frame.line else f" (line {frame.lineno})"
-            break
-    return f"{type(error).__name__}: {text}{where}"
+            return f" (line {frame.lineno} of {frame.name}: {frame.line})" if frame.line else f" (line {frame.lineno})"
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import threading
 from collections import deque
@@ -46,6 +47,16 @@ class LoopThread:
         except BaseException:
             future.cancel()
             raise
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the thread's end; False if it takes longer than `timeout` seconds."""
+        self._thread.join(timeout)
+        return not self.alive
+
+    def interrupt(self) -> None:
+        """Raise SystemExit in what runs on the thread, if that is Python code; a call into C is not disturbed."""
+        if self.alive and self._thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Cancel what still runs, end the loop and join the thread. False if it didn't end within `timeout` seconds."""
@@ -152,6 +163,15 @@ class CrossQueue(Generic[T]):
                     raise Closed
                 waiter = self._waiter()
             await self._wait(waiter)
+
+    def drain(self) -> list[T]:
+        """Everything that waits."""
+        with self._changed:
+            items = list(self._items)
+            self._items.clear()
+            self._weight = 0
+            self._notify()
+            return items
 
     def unbound(self) -> None:
         """From now on no writer waits for room."""

@@ -36,13 +36,25 @@ class Rig:
     def __init__(self, target, policy="lossless"):
         self.slot, self.stats, self.params, self.retired = ProcessorSlot(), StreamStats(), {}, []
         decoder = Decoder(on_drop=self.stats.drop, on_error=lambda error: self.stats.error("input", error))
-        self.pipeline = Pipeline(decoder, self.slot, self.stats, policy=policy, retire=self.retire)
+        self.pipeline = Pipeline(decoder, self.slot, self.stats, policy=policy)
         asyncio.run(self.slot.load(target))
         self.pipeline.start(asyncio.run(self.slot.open_stream(self)))
 
     def retire(self, host):
         self.retired.append(host)
         host.close_soon()
+
+    def hangs(self):
+        return self.pipeline.hanging
+
+    def exchanged(self):
+        self.pipeline.exchanged()
+
+    def newest_input(self):
+        return self.pipeline.newest and self.pipeline.newest[0].to("cpu")
+
+    def abandon(self, old):
+        self.pipeline.abandon(old)
 
     def frames_dropped(self):
         return self.stats.dropped[TOO_SLOW]
@@ -59,7 +71,7 @@ class Rig:
 
     def send(self, *parts):
         for part in parts:
-            self.pipeline.bytes_in.put(part and (part, time.monotonic()))
+            self.pipeline.bytes_in.put(None if part is None else (part, time.monotonic()))
 
     def end(self):
         self.pipeline.bytes_in.close()
@@ -425,8 +437,11 @@ def test_a_swap_happens_between_two_frames_and_loses_none(rig):
         made.end()
         pictures, _ = receiving.result(WAIT)
     assert [number_of(frame) for frame in pictures] == list(range(240))
-    assert [number for _, number in seen] == list(range(240)), "each frame once, in order"
     labels = list(dict.fromkeys(label for label, _ in seen))
+    tried = [(label, next(number for one, number in seen if one == label)) for label in labels[1:]]
+    for once in tried:  # each new one was tried with a picture before
+        seen.remove(once)
+    assert [number for _, number in seen] == list(range(240)), "each frame once, in order"
     assert labels[0] == "one" and labels[-1] == "three"
     assert [host.processor.name for host in dict.fromkeys(made.retired)] == ["one", "two"]
 
@@ -481,7 +496,8 @@ def test_a_swap_waits_for_the_frame_in_work(rig):
         assert not swapping.done() and not made.retired
         release.set()
         swapping.result(WAIT)
-    assert len(made.retired) == 1
+        assert not made.retired, "it may be needed again"
+        until(lambda: len(made.retired) == 1)
     made.end()
     assert len(made.receive()[0]) == 15
 
@@ -491,6 +507,7 @@ def test_a_swap_after_the_last_frame_retires_the_old_processor(rig):
     assert len(made.through(segments(0.5)[0])[0]) == 15
     old = made.slot.current
     made.slot.replace(Pass)
+    made.slot.accept()
     assert made.retired == [old]
 
 

@@ -454,6 +454,7 @@ async def test_hooks_over_two_quick_replacements(desk):
         await auntil(lambda: desk.session.stats.frames_out == 30)
         for label in ("two", "three"):
             await asyncio.to_thread(desk.slot.replace, named(label))
+        desk.slot.accept()
         await auntil(lambda: "two stops" in calls)
         await desk.session.stop()
     starts = [call for call in calls if "starts" in call]

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from byoc_nb.params import ParamsError
 from byoc_nb.processor import FrameProcessor
 from byoc_nb.runtime import slot as slot_module
-from byoc_nb.runtime.slot import Host, ProcessorExited, ProcessorSlot
+from byoc_nb.runtime.host import Host, ProcessorExited
+from byoc_nb.runtime.slot import ProcessorSlot
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -58,6 +59,18 @@ class FakeStream:
 
     def publish_data(self, value):
         return False
+
+    def newest_input(self):
+        return None
+
+    def hangs(self):
+        return False
+
+    def exchanged(self):
+        pass
+
+    def retire(self, old):
+        old.close_soon()
 
     def swapped(self, old):
         self.old.append(old)
@@ -239,10 +252,10 @@ def test_parameters_are_carried_by_name_and_the_others_are_named(slot):
     slot.apply({"strength": 0.9, "mode": "x"}).result(WAIT)
     reload = slot.replace(Other)
     values = slot.current.processor.values
-    assert (values.strength, values.mode, values.extra) == (0.1, "x", 3)
-    assert list(reload.params_dropped) == ["strength"]
-    assert "strength" in str(reload)
-    assert slot.current.processor.instance.calls == [("update", {"strength": 0.1, "mode": "x"})]
+    assert (values.strength, values.mode, values.extra) == (0.4, "x", 3)
+    assert reload.params_changed == {"strength": "0.9 → 0.4"}
+    assert "params: strength 0.9 → 0.4" in str(reload)
+    assert slot.current.processor.instance.calls == [("update", {"strength": 0.4, "mode": "x"})]
 
 
 def test_a_raw_dict_of_parameters_is_carried_too(slot):
