@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTRICKLE := .venvs/pytrickle
 SOURCES := byoc_nb tests notebooks
 
-.PHONY: help demo lab test lint format clean
+.PHONY: help demo lab test bench lint format clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ lab: $(READY)  ## open the quickstart in JupyterLab
 
 test: $(READY) $(PYTRICKLE)/.ready ffmpeg  ## run every test
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) $(PYTRICKLE)/.ready ffmpeg  ## measure beside pytrickle and ffmpeg; results in benchmarks/results/
+	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/byoc-nb bench $(ARGS)
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check $(SOURCES)

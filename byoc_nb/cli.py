@@ -6,6 +6,7 @@ byoc-nb subscribe URL/output | ffplay -    a stream to standard output
 byoc-nb serve processor.py                 a container without a container
 byoc-nb start|params|status|stop URL …     the REST calls that an orchestrator makes
 byoc-nb register                           a capability at an orchestrator
+byoc-nb bench                              how fast this is, beside pytrickle and ffmpeg
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from byoc_nb import __version__, pytrickle_names
+from byoc_nb.bench.command import add_options, bench
 from byoc_nb.errors import ByocError
 from byoc_nb.network.output import copy
 from byoc_nb.network.source import Source
@@ -139,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--name", help="of the capability (CAPABILITY_NAME)")
     register.add_argument("--url", help="of the container, as the orchestrator reaches it (CAPABILITY_URL)")
     register.add_argument("--unregister", action="store_true", help="take it back")
+
+    add_options(command("bench", bench, "measure latency, processor time and memory beside pytrickle and ffmpeg"))
     return parser
 
 

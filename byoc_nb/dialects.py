@@ -62,6 +62,12 @@ def is_processor(target: Any) -> bool:
     return False
 
 
+def hook_name(target: Any, kind: str) -> str:
+    """The name of a class's method for a hook ("video", "audio", "model_loader", …); empty without one."""
+    found = _hook(target, kind) if kind in _HOOK_NAMES else _marked(target, kind)
+    return "" if found is None else _name(found)
+
+
 def default_name(target: Any) -> str:
     """The capability's name of a class, instance or function: `GreenTintProcessor` gives `green-tint`.
 

@@ -8,20 +8,25 @@ from typing import Any
 
 from byoc_nb import params as params_
 from byoc_nb.dialects import Processor
+from byoc_nb.errors import ByocError
+
+
+class StateDoesNotFit(ByocError, TypeError):
+    """The old processor's state can't belong to the new class."""
 
 
 def take_over(old: Processor, target: Any) -> tuple[Processor, dict[str, str], Callable[[], None]]:
     """The processor `old` with the code of the class or function `target`; between two frames, on its own thread.
 
     Returns it, what became of parameters that couldn't stay (see `params.carry_over`), and a function that takes
-    everything back: class, attributes (not what is inside of them) and parameters. Raises TypeError where the state
-    doesn't fit the class (`__slots__`, a base in C), and whatever `target` is wrong about; then nothing has changed.
+    everything back: class, attributes (not what is inside of them) and parameters. Raises StateDoesNotFit (`__slots__`, a
+    base in C), and whatever `target` is wrong about; then nothing has changed.
     """
     held = params_.chosen(old.values)
     instance = old.instance
     if instance is None or not inspect.isclass(target):
         if instance is not None or inspect.isclass(target):
-            raise TypeError("a function has no state that a class could take over, nor the other way round")
+            raise StateDoesNotFit("a function has no state that a class could take over, nor the other way round")
         new, undo = Processor(target), _nothing
     else:
         kind, state = type(instance), dict(vars(instance))
@@ -31,7 +36,10 @@ def take_over(old: Processor, target: Any) -> tuple[Processor, dict[str, str], C
             vars(instance).clear()
             vars(instance).update(state)
 
-        instance.__class__ = target
+        try:
+            instance.__class__ = target
+        except TypeError as error:
+            raise StateDoesNotFit(str(error)) from None
         try:
             if old.publishes:
                 vars(instance).pop("params", None)

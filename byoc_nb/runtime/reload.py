@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from byoc_nb.runtime.stats import describe, users_traceback
+
 TRIAL_FRAMES = 10  # that a new processor is watched for
 TRIAL_FAILURES = 3  # of them that take it back
 
@@ -27,12 +29,14 @@ class Reload:
     why: str = ""
     params_changed: dict[str, str] = field(default_factory=dict)
     rolled_back: str = ""
+    traceback: str = ""  # of that error, as far as it is the user's
     _settled: threading.Event = field(default_factory=threading.Event)
     _listeners: list[Callable[[Reload], None]] = field(default_factory=list)
 
-    def settle(self, error: str = "") -> None:
+    def settle(self, error: BaseException | None = None) -> None:
         """The new processor has proven itself, or was taken back for `error`."""
-        self.rolled_back = error
+        if error is not None:  # as text: the error itself would keep the processor in memory
+            self.rolled_back, self.traceback = describe(error), users_traceback(error)
         self._settled.set()
         for listener in self._listeners:
             listener(self)

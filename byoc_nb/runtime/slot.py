@@ -52,8 +52,7 @@ class ProcessorSlot:
     def keep(self, target: Any, *, hooks_changed: bool = False) -> Reload:
         """Give the current processor the code of `target`, between two frames; its state stays.
 
-        `hooks_changed`: the stream's stop and start hooks run in between. Raises TypeError where the state doesn't
-        fit, TimeoutError where the processor doesn't come back from a frame, and what the code raises.
+        `hooks_changed`: the stream's stop and start hooks run in between. Raises StateDoesNotFit, TimeoutError where the processor doesn't come back from a frame, and what the code raises.
         """
         began = time.perf_counter()
         with self._replacing:
@@ -183,7 +182,7 @@ class ProcessorSlot:
                 failed()
                 self.reloads -= 1
                 logger.warning("%s failed in its first frames and was taken back: %s", reload.name, describe(error))
-                reload.settle(describe(error))
+                reload.settle(error)
 
         trial = Trial(lambda: settle(None), settle)
         if stream is None or self._stream is not stream:

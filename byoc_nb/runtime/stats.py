@@ -141,6 +141,17 @@ def describe(error: BaseException) -> str:
 def users_line(stack: traceback.StackSummary) -> str:
     """The innermost line of the user's code in parentheses, after a space; empty where there is none."""
     for frame in reversed(stack):
-        if not frame.filename.startswith((_PACKAGE, _STDLIB, "<frozen")) and "site-packages" not in frame.filename:
+        if _is_users(frame):
             return f" (line {frame.lineno} of {frame.name}: {frame.line})" if frame.line else f" (line {frame.lineno})"
     return ""
+
+
+def users_traceback(error: BaseException) -> str:
+    """The error as Python prints it, without the frames of this package."""
+    stack = traceback.extract_tb(error.__traceback__)
+    first = next((number for number, frame in enumerate(stack) if _is_users(frame)), 0)
+    return "".join(traceback.StackSummary.from_list(stack[first:]).format() + traceback.format_exception_only(error))
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith((_PACKAGE, _STDLIB, "<frozen")) and "site-packages" not in frame.filename

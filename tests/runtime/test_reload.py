@@ -18,16 +18,17 @@ from byoc_nb.runtime.reload import TRIAL_FAILURES, TRIAL_FRAMES, Reload, Trial
 )
 def test_one_line_says_what_happened(reload, line):
     assert str(reload) == repr(reload) == line
-    reload.settle("ValueError: no")
+    reload.settle(ValueError("no"))
     assert str(reload) == line + "\nrolled back: ValueError: no"
+    assert reload.traceback == "ValueError: no\n"
 
 
 def test_a_listener_hears_of_a_rollback_whenever_it_comes():
     heard = []
     early, late, good = (Reload("a", 0, True, 0) for _ in range(3))
     early.on_rollback(heard.append)
-    early.settle("x")
-    late.settle("y")
+    early.settle(ValueError("x"))
+    late.settle(ValueError("y"))
     late.on_rollback(heard.append)
     good.on_rollback(heard.append)
     good.settle()
