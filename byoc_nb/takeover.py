@@ -19,8 +19,8 @@ def take_over(old: Processor, target: Any) -> tuple[Processor, dict[str, str], C
     """The processor `old` with the code of the class or function `target`; between two frames, on its own thread.
 
     Returns it, what became of parameters that couldn't stay (see `params.carry_over`), and a function that takes
-    everything back: class, attributes (not what is inside of them) and parameters. Raises StateDoesNotFit (`__slots__`, a
-    base in C), and whatever `target` is wrong about; then nothing has changed.
+    everything back: class, attributes (not what is inside of them) and parameters. Raises StateDoesNotFit
+    (`__slots__`, a base in C), and whatever `target` is wrong about; then nothing has changed.
     """
     held = params_.chosen(old.values)
     instance = old.instance

@@ -24,6 +24,7 @@ from byoc_nb.media.mpegts import nal
 logger = logging.getLogger(__name__)
 
 QUALITY = 23  # libx264's CRF; NVENC's CQ of the same number looks about the same
+PIXELS_A_THREAD = 1_000_000
 NVIDIA_DEVICE = "/dev/nvidiactl"
 ENCODER_VARIABLE = "BYOC_ENCODER"
 
@@ -118,7 +119,8 @@ class H264Encoder:
         context.time_base = MPEG_TIME_BASE
         context.framerate = Fraction(30, 1)  # for rate control alone; pictures keep their own times
         context.colorspace, context.color_range = self._color.matrix, self._color.range
-        context.thread_count = 1
+        # Beyond 720p one thread is too slow for real time; below it, more of them cost more than they bring
+        context.thread_count = min(os.cpu_count() or 1, max(1, self.size[0] * self.size[1] // PIXELS_A_THREAD))
         context.gop_size = 100_000  # key frames come where segments begin, nowhere else
         context.max_b_frames = 0
         context.options = {**codec.options, codec.quality: str(self._quality)}

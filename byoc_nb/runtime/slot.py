@@ -52,7 +52,8 @@ class ProcessorSlot:
     def keep(self, target: Any, *, hooks_changed: bool = False) -> Reload:
         """Give the current processor the code of `target`, between two frames; its state stays.
 
-        `hooks_changed`: the stream's stop and start hooks run in between. Raises StateDoesNotFit, TimeoutError where the processor doesn't come back from a frame, and what the code raises.
+        `hooks_changed`: the stream's stop and start hooks run in between. Raises StateDoesNotFit, TimeoutError where
+        the processor doesn't come back from a frame, and what the code raises.
         """
         began = time.perf_counter()
         with self._replacing:
