@@ -16,7 +16,7 @@ PACKAGE = Path(byoc_nb.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 FRAMES = {"params", "frames", "errors", "_openmp"}
-PROCESSOR = {"processor", "dialects", "decorators", "find", "needs", "takeover"}
+PROCESSOR = {"processor", "dialects", "decorators", "find", "needs", "takeover", "contract"}
 MEDIA = {"media", "trickle"} | PROCESSOR | FRAMES
 # room: the rooms that it may import, besides itself
 MAY_IMPORT = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -16,6 +17,11 @@ from byoc_nb.params import ParamsError
 class Point(BaseModel):
     x: int = 0
     y: int = 0
+
+
+class Mode(Enum):
+    SOFT = "soft"
+    HARD = "hard"
 
 
 class Tint(BaseModel):
@@ -316,3 +322,52 @@ def test_without_a_model_all_values_carry_over() -> None:
 
 def test_keys_of_the_stream_are_not_reported_as_lost() -> None:
     assert params.carry_over(Tint, {"width": 640}) == (Tint(), {})
+
+
+# ---- an export's own defaults
+
+
+def test_a_processor_starts_with_the_values_that_it_is_given() -> None:
+    class P:
+        class Params(BaseModel):
+            strength: float = Field(0.3, ge=0, le=1, description="How much.")
+            mode: Mode = Mode.SOFT
+            inner: Point = Field(default_factory=Point)
+            size: int = 5
+
+            @field_validator("size")
+            @classmethod
+            def even(cls, value: int) -> int:
+                return value // 2 * 2
+
+    before = P.Params
+    params.start_with(P, {"strength": 0.75, "mode": "hard", "inner": {"x": 2, "y": 0}})
+    values = params.initial(P.Params)
+    assert params.as_dict(values) == {"strength": 0.75, "mode": "hard", "inner": {"x": 2, "y": 0}, "size": 4}
+    assert P.Params().mode is Mode.HARD  # type: ignore[attr-defined]
+    assert issubclass(P.Params, before)
+    field = P.Params.model_json_schema()["properties"]["strength"]
+    assert (field["default"], field["maximum"], field["description"]) == (0.75, 1, "How much.")
+    assert params.chosen(values) == {}
+    with pytest.raises(ParamsError):
+        params.merge(values, {"strength": 2})
+
+
+def test_values_that_the_model_refuses_are_told() -> None:
+    class P:
+        class Params(BaseModel):
+            strength: float = Field(0.3, le=1)
+
+    with pytest.raises(ParamsError, match="strength"):
+        params.start_with(P, {"strength": 3})
+    with pytest.raises(ParamsError, match="no such parameter"):
+        params.start_with(P, {"unheard_of": 3})
+    assert params.as_dict(params.initial(P.Params)) == {"strength": 0.3}
+
+
+def test_without_declared_parameters_there_is_nothing_to_start_with() -> None:
+    def function(frame: object) -> object:
+        return frame
+
+    params.start_with(function, {"strength": 1})
+    assert not hasattr(function, "Params")

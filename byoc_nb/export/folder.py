@@ -6,7 +6,9 @@ import errno
 import hashlib
 import json
 import os
+import pprint
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,9 +20,12 @@ from typing import Any
 import byoc_nb
 from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
-from byoc_nb.export.freeze import freeze
+from byoc_nb.export import constants
+from byoc_nb.export.findings import Finding
+from byoc_nb.export.freeze import MAX_CONSTANT, Frozen, freeze
 from byoc_nb.export.requirements import requirements
 from byoc_nb.export.wheel import write_wheel
+from byoc_nb.source import Notebook
 
 MANIFEST = "byoc.json"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -45,9 +50,10 @@ class Export:
     folder: Path
     name: str
     files: tuple[str, ...]
+    warnings: tuple[Finding, ...] = ()
 
     def __str__(self) -> str:
-        return (
+        return "".join(f"{warning}\n" for warning in self.warnings) + (
             f"exported {self.name} to {self.folder}: {', '.join(self.files)}\n"
             f"run it:   cd {self.folder} && pip install -r requirements.txt && python processor.py\n"
             f"build it: docker build -t {self.name} {self.folder}"
@@ -58,17 +64,20 @@ class Export:
 
 def export(
     folder: Path,
-    text: str,
+    notebook: Notebook,
     target_name: str,
     namespace: Mapping[str, Any],
     *,
     name: str = "",
     cpu: bool = False,
     force: bool = False,
+    params: Mapping[str, Any] | None = None,
+    max_constant: int = MAX_CONSTANT,
 ) -> Export:
-    """Freeze the processor `target_name` of the cell `text` into `folder`.
+    """Freeze the processor `target_name` of the notebook into `folder`.
 
-    `namespace` is the notebook's, `name` the capability's, `cpu` writes an image without CUDA. Raises FreezeError,
+    `namespace` is the notebook's, `name` the capability's, `cpu` writes an image without CUDA. `params` are what the
+    processor starts with, `max_constant` is how many bytes of an array may go along as they are. Raises FreezeError,
     RequirementsError, or ExportError when files there were edited since they were exported (unless `force`) or when
     the disk does not take them; the folder is then as it was.
     """
@@ -80,7 +89,7 @@ def export(
             f"{capability!r} can't name a capability and its image",
             hint="use small letters, digits and -: --name my-name",
         )
-    frozen = freeze(text, target_name, namespace)
+    frozen = freeze(notebook, target_name, namespace, params=params, max_constant=max_constant)
     needed = requirements(frozen.modules, torch=frozen.uses_torch)
     if not force:
         _refuse_edited(folder)
@@ -89,17 +98,20 @@ def export(
         with tempfile.TemporaryDirectory(prefix=".byoc-", dir=folder.resolve().parent) as staging:
             stage = Path(staging)
             wheel = write_wheel(stage)
+            beside = _write_beside(stage, frozen)
             _render(
                 stage,
+                beside=beside,
                 capability=capability,
                 cpu=cpu,
                 frozen=frozen,
+                params=pprint.pformat(frozen.params, width=110, sort_dicts=False),
                 python=f"{sys.version_info.major}.{sys.version_info.minor}",
                 requirements=needed,
                 version=byoc_nb.__version__,
                 wheel=wheel.name,
             )
-            files = [*_RENDERED, wheel.name]
+            files = [*_RENDERED, wheel.name, *beside]
             manifest = {
                 "name": capability,
                 "processor": target_name,
@@ -119,7 +131,17 @@ def export(
         raise ExportError(f"{error.filename or folder} is a file, not a folder", hint="export elsewhere") from None
     except OSError as error:
         raise ExportError(f"{folder} can't be written: {error.strerror or error}") from None
-    return Export(folder, capability, (*files, MANIFEST))
+    return Export(folder, capability, (*files, MANIFEST), tuple(frozen.warnings))
+
+
+def _write_beside(stage: Path, frozen: Frozen) -> list[str]:
+    """Put what `processor.py` needs beside it there: modules, and arrays that are kept as values."""
+    for file, source in frozen.local_modules.items():
+        (stage / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, stage / file)
+    if frozen.constants:
+        constants.write(frozen.constants, stage)
+    return [*frozen.local_modules, *([constants.FILE] if frozen.constants else [])]
 
 
 def _render(stage: Path, **values: Any) -> None:
@@ -161,6 +183,7 @@ def _install(stage: Path, folder: Path, files: list[str]) -> None:
         if (folder / file).is_dir():  # found before the first one is replaced
             raise IsADirectoryError(errno.EISDIR, f"{file} is a folder there")
     for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(stage / file, folder / file)
     for old in folder.glob("byoc_nb-*.whl"):
         if old.name not in files:

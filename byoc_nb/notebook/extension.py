@@ -9,6 +9,7 @@ from typing import Any
 import byoc_nb
 from byoc_nb import pytrickle_names
 from byoc_nb.notebook.magic import COMMANDS, ByocMagics
+from byoc_nb.notebook.recording import Recorder
 from byoc_nb.notebook.workbench import Workbench
 
 NAMES = ("FrameProcessor", "VideoFrame", "AudioFrame", "BaseModel", "Field")
@@ -22,6 +23,7 @@ class _Loaded:
     magics: ByocMagics
     names: dict[str, Any]
     made_pytrickle: bool
+    recorder: Recorder
 
 
 _loaded: dict[Any, _Loaded] = {}  # by shell; a kernel has one
@@ -36,7 +38,10 @@ def load(shell: Any) -> None:
     shell.set_hook("complete_command", _complete, re_key=_COMPLETES)
     names = {name: getattr(byoc_nb, name) for name in NAMES if name not in shell.user_ns}
     shell.push(names, interactive=False)
-    _loaded[shell] = _Loaded(magics, names, pytrickle_names.install())
+    recorder = Recorder(shell, magics.workbench.notebook)
+    recorder.start()
+    shell.events.register("post_run_cell", magics.after_cell)
+    _loaded[shell] = _Loaded(magics, names, pytrickle_names.install(), recorder)
     atexit.register(magics.workbench.stop)
 
 
@@ -45,6 +50,8 @@ def unload(shell: Any) -> None:
     loaded = _loaded.pop(shell, None)
     if loaded is None:
         return
+    shell.events.unregister("post_run_cell", loaded.magics.after_cell)
+    loaded.recorder.stop()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("byoc", None)
     shell.magics_manager.registry.pop(ByocMagics.__name__, None)
@@ -76,7 +83,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
     typed = "" if before.endswith(" ") else words[-1]
     done = words[1:] if before.endswith(" ") else words[1:-1]
     if words[0].startswith("%%"):
-        return [option for option in ("--name",) if option.startswith(typed)]
+        return [option for option in ("--fresh", "--name", "--replace") if option.startswith(typed)]
     if not done:
         return [name for name in COMMANDS if name.startswith(typed)]
     command = COMMANDS.get(done[0])

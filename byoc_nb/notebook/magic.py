@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from IPython.display import Image
 from byoc_nb.errors import ByocError
 from byoc_nb.find import find_processor
 from byoc_nb.notebook import parser as parser_
-from byoc_nb.notebook.cells import Cell, CellError, runnable
+from byoc_nb.notebook.cells import Cell, CellError, is_processors, runnable
+from byoc_nb.notebook.recording import current_cell, record
+from byoc_nb.notebook.watch import TRIAL_SECONDS
 from byoc_nb.notebook.workbench import Workbench
 
 _LINE, COMMANDS = parser_.build()
@@ -30,6 +33,9 @@ SUMMARY = """BYOC: develop a live-video processor in a cell, freeze it into a co
     %byoc preview                the newest picture before and after
     %byoc record out.mp4         read the processed stream back into a file
     %byoc stop                   end the stream; cell and parameters are kept
+    %byoc history                the versions of this session
+    %byoc rollback               go back to the version before, with its parameters
+    %byoc check                  what an export would stop at or warn of
     %byoc export DIR             write processor.py, Dockerfile and all that they need
 
 `%byoc COMMAND --help` tells the options of a command.
@@ -65,17 +71,41 @@ class ByocMagics(Magics):
         if _awaits(code):
             raise CellError("the cell awaits at its top level", hint="move that into load_model")
         result = self._shell.run_cell(code, store_history=False)
+        if result.error_before_exec is None:
+            record(self._shell, self.workbench.notebook, code, current_cell(self._shell), result)
         if not result.success:  # IPython has shown the error, with the cell's lines
             error = result.error_before_exec or result.error_in_exec
             serving = self.workbench.serving and self.workbench.cell
             keeps = f"; {serving.name} goes on serving" if serving else ""
             raise CellError(f"the cell raised {type(error).__name__}{keeps}")
-        name, target = find_processor(code, self._shell.user_ns, arguments.name)
-        reload = self.workbench.use(Cell(cell, name, target))
+        return self._use(cell, code, arguments.name, fresh=arguments.fresh, alone=arguments.replace)
+
+    def _use(self, text: str, code: str, wanted: str = "", **options: Any) -> Any:
+        """The processor that the code has defined goes into service."""
+        name, target = find_processor(code, self._shell.user_ns, wanted)
+        cell = Cell(text, name, target, self.workbench.notebook, self._shell.user_ns)
+        self.workbench.watch(None)  # a cell takes over from a file
+        reload = self.workbench.use(cell, progress=_say_progress, **options)
         if not self.workbench.streaming:
             print(f"{name} is ready · %byoc serve streams video through it")  # noqa: T201
             return None
+        if reload is not None:
+            reload.wait(TRIAL_SECONDS)
+            if reload.rolled_back:
+                print(reload.traceback, end="", file=sys.stderr)  # noqa: T201
+                running = self.workbench.cell.name if self.workbench.cell else "the old processor"
+                raise CellError(
+                    f"{name} failed in its first frames and was rolled back, {running} goes on: {reload.rolled_back}",
+                    hint="mend the cell and run it again",
+                )
         return reload
+
+    def after_cell(self, result: Any) -> None:
+        """Another cell has run: tell what it changed of the running processor."""
+        if not self.workbench.streaming or is_processors(result.info.raw_cell) or result.error_before_exec is not None:
+            return
+        if line := self.workbench.reloading.noticed():
+            print(line)  # noqa: T201
 
     # ---- %byoc
 
@@ -103,17 +133,38 @@ class ByocMagics(Magics):
     def _record(self, path: str, seconds: float, channel: str, background: bool) -> Any:
         return self.workbench.record(Path(path).expanduser(), seconds, channel=channel, background=background)
 
+    def _history(self) -> Any:
+        return self.workbench.history
+
+    def _rollback(self, version: int | None) -> Any:
+        wanted = self.workbench.history.find(version)
+        if self.workbench.cell is not None and self.workbench.cell.namespace is not self._shell.user_ns:
+            raise CellError("the processor comes from a file", hint="undo the edit there, and save it")
+        params = dict(wanted.params)
+        came_of_it = self._cell(f"--name {wanted.name}", wanted.text)
+        self.workbench.restore(params)
+        return came_of_it
+
     def _stop(self) -> None:
         stopped = self.workbench.stop()
         print("stopped · %byoc serve starts again" if stopped else "nothing was running")  # noqa: T201
 
+    def _check(self, **options: Any) -> None:
+        findings = self.workbench.check(**options)
+        print("\n".join(map(str, findings)) or "nothing stands in the way of an export")  # noqa: T201
+
     def _export(self, directory: str, **options: Any) -> Any:
-        return self.workbench.export(Path(directory).expanduser(), self._shell.user_ns, **options)
+        return self.workbench.export(Path(directory).expanduser(), **options)
 
 
 ByocMagics.byoc.__doc__ = SUMMARY + "".join(
     f"\n{'-' * 100}\n{command.format_help()}" for command in (_CELL, *COMMANDS.values())
 )
+
+
+def _say_progress(line: str) -> None:
+    """One line that the next one overwrites; an empty one wipes it."""
+    print(f"\r{line:<60}", end="" if line else "\r", flush=True)  # noqa: T201
 
 
 def _assignment(text: str) -> tuple[str, Any]:

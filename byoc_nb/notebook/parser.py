@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
+
+from byoc_nb.export.freeze import MAX_CONSTANT
 
 
 class _Help(Exception):
@@ -43,9 +46,17 @@ def _between(low: float, high: float, kind: type[int] | type[float], what: str) 
     return convert
 
 
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+)\s*([kMG]?)B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a size such as 50MB")
+    return int(found[1]) * {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}[found[2].upper()]
+
+
 _port = _between(0, 65535, int, "a port (0 to 65535)")
 _fps = _between(1, 240, float, "a frame rate (1 to 240)")
 _seconds = _between(0.1, 3600, float, "a number of seconds (0.1 to 3600)")
+_CONSTANT_HELP = "how big an array may be that no text makes again and goes along as it is (50MB)"
 
 
 def build() -> tuple[_Parser, dict[str, _Parser]]:
@@ -59,6 +70,7 @@ def build() -> tuple[_Parser, dict[str, _Parser]]:
         return by_name[name]
 
     serve = command("serve", "stream a source through the processor, live")
+    serve.add_argument("--processor", metavar="FILE.py", help="a processor in a file, served anew when it is saved")
     serve.add_argument("--source", default="testsrc", help="a video file, a URL that PyAV opens, or testsrc (testsrc)")
     serve.add_argument(
         "--port", type=_port, help="of the server; 0 takes a free one (as it is, else BYOC_PORT's value or 8000)"
@@ -87,12 +99,20 @@ def build() -> tuple[_Parser, dict[str, _Parser]]:
     record.add_argument("--channel", choices=("output", "input"), default="output", help="which stream (output)")
     record.add_argument("--background", action="store_true", help="return at once; .wait() gives the result")
 
+    check = command("check", "show what an export would stop at or warn of, and write nothing")
+    check.add_argument("--max-constant", type=_bytes, default=MAX_CONSTANT, metavar="SIZE", help=_CONSTANT_HELP)
+
+    command("history", "show the versions of this session")
+    rollback = command("rollback", "go back to an earlier version, with the parameters that it had")
+    rollback.add_argument("version", nargs="?", type=int, help="its number in %%byoc history (the one before)")
+
     command("stop", "end the stream and the server; the cell and the parameters are kept")
 
     export = command("export", "freeze the processor into a container folder")
     export.add_argument("directory", help="the folder to write")
     export.add_argument("--name", default="", help="the capability's name (from the class's name)")
     export.add_argument("--cpu", action="store_true", help="an image without CUDA")
+    export.add_argument("--max-constant", type=_bytes, default=MAX_CONSTANT, metavar="SIZE", help=_CONSTANT_HELP)
     export.add_argument("--force", action="store_true", help="overwrite files that were edited by hand")
     return parser, by_name
 
@@ -101,6 +121,8 @@ def cell_parser() -> _Parser:
     """The parser of the cell magic's line."""
     parser = _Parser(prog="%%byoc", description="Run the cell and serve the processor that it defines.")
     parser.add_argument("--name", default="", help="which class or function, if the cell has several candidates")
+    parser.add_argument("--fresh", action="store_true", help="load anew, even if nothing that loads has changed")
+    parser.add_argument("--replace", action="store_true", help="free the old one first, where memory is for one only")
     return parser
 
 

@@ -19,16 +19,21 @@ from typing import Any
 
 from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
-from byoc_nb.export import Export, export
+from byoc_nb.export import Export, Finding, check, export
 from byoc_nb.network.local import LocalNetwork
 from byoc_nb.network.record import PendingRecording, Recording, check_target, record
 from byoc_nb.network.source import Source
 from byoc_nb.notebook.cells import Cell
+from byoc_nb.notebook.history import History
+from byoc_nb.notebook.reloading import LoadError, Reloading
 from byoc_nb.notebook.show import Status, nothing_runs, side_by_side
+from byoc_nb.notebook.watch import FileWatch, cell_of
 from byoc_nb.runtime.pipeline import Policy
-from byoc_nb.runtime.slot import ProcessorSlot, Reload
+from byoc_nb.runtime.reload import Reload
+from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import describe
 from byoc_nb.runtime.threads import LoopThread
+from byoc_nb.source import Notebook
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +45,6 @@ SWITCH_SECONDS = 0.0005
 
 class WorkbenchError(ByocError, RuntimeError):
     """What was asked for can't be done now; the hint names the command that comes first."""
-
-
-class LoadError(ByocError, RuntimeError):
-    """The processor could not be built or loaded; `__cause__` is what the user's code raised."""
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,53 @@ class Workbench:
     """Holds the notebook's processor cell and, while it serves, the local network around it."""
 
     def __init__(self) -> None:
-        self.cell: Cell | None = None
+        self.notebook = Notebook()  # what the kernel ran
+        self.reloading = Reloading()
         self.options: ServeOptions | None = None
         self._io: LoopThread | None = None
         self._slot: ProcessorSlot | None = None
         self._network: LocalNetwork | None = None
         self._params: dict[str, Any] = {}  # kept while nothing serves
+        self._watch: FileWatch | None = None
         self._switch_seconds = sys.getswitchinterval()
 
     # ---- the processor
 
-    def use(self, cell: Cell) -> Reload | None:
-        """Make the cell's processor the current one; swaps it in when a server runs, between two frames.
+    @property
+    def cell(self) -> Cell | None:
+        """The processor's cell that is in force."""
+        return self.reloading.cell
 
-        Raises LoadError, and then the old one goes on serving.
-        """
-        reload = None
-        if self._slot is not None:
-            old = self.cell.name if self.cell else "the old processor"
-            try:
-                reload = self._slot.replace(cell.target)
-            except Exception as error:
-                raise LoadError(
-                    f"{cell.name} could not be loaded, {old} goes on: {describe(error)}",
-                    hint="mend the cell and run it again",
-                ) from error
-        self.cell = cell
-        return reload
+    @property
+    def history(self) -> History:
+        """The versions of this session."""
+        return self.reloading.history
+
+    def use(self, cell: Cell, **options: Any) -> Reload | None:
+        """Make the cell's processor the current one; swaps it in when a server runs; see `Reloading.use`."""
+        return self.reloading.use(cell, self._slot, **options)
+
+    def watch(self, spec: str | None) -> None:
+        """Use the processor of this file again whenever it is saved; None watches no more."""
+        if self._watch is not None and self._watch.spec != spec:
+            self._watch.stop()
+            self._watch = None
+        if spec is not None and self._watch is None:
+            text = self.cell.text if self.cell else ""
+            self._watch = FileWatch(spec, text, self.use, print)  # in the output of the cell that serves
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Set exactly these parameters, all others to their defaults; what no longer fits is left out."""
+        current = self._slot.current if self._slot else None
+        if current is None:
+            self._params = dict(values)
+            return
+        processor = current.processor
+        defaults = params_.as_dict(params_.initial(processor.model))
+        reset = {name: defaults[name] for name in params_.chosen(processor.values) if name in defaults}
+        changes = params_.chosen(params_.carry_over(processor.model, values)[0])
+        if reset or changes:
+            self.params({**reset, **changes})
 
     # ---- serving
 
@@ -118,13 +139,20 @@ class Workbench:
         fps: float | None = None,
         loop: bool = True,
         policy: Policy = "live",
+        processor: str | None = None,
     ) -> str:
         """Serve the current processor and stream `source` through it; returns a line that says what was done.
+
+        `processor`: a file (`FILE.py` or `FILE.py:NAME`) whose processor becomes the current one, now and whenever the
+        file is saved.
 
         `port` and `host` stay as they are where a server runs, else 8000 (or BYOC_PORT's value) and 127.0.0.1.
         The same arguments again reuse what runs; others change it, with the processor still loaded. Whatever raises
         (SourceError, PortInUse, LoadError, StreamRefused) leaves what was running as it was.
         """
+        if processor is not None and (self._watch is None or self._watch.spec != processor):
+            self.use(cell_of(processor))
+            self.watch(processor)
         options = ServeOptions(source, *self._address(port, host), size, fps, loop, policy)
         if self.cell is None:
             raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
@@ -179,8 +207,9 @@ class Workbench:
         await network.listen()
         if self._slot is None:
             try:
-                await slot.load(cell.target)
+                await slot.load(cell.target, self._params)
                 await self._restore_params(slot)
+                self.reloading.loaded(slot)
             except Exception as error:
                 await network.close()
                 slot.close()
@@ -194,14 +223,16 @@ class Workbench:
         if self._params and slot.current is not None:
             values, dropped = params_.carry_over(slot.current.processor.model, self._params)
             try:
-                await asyncio.wrap_future(slot.apply(params_.as_dict(values), ignore_unknown=True))
+                await asyncio.wrap_future(slot.apply(params_.chosen(values), ignore_unknown=True))
             except Exception as error:  # the processor's own update_params: it goes on with its defaults
+                slot.current.processor.put(params_.initial(slot.current.processor.model))
                 logger.warning("the parameters from before could not be restored: %s", describe(error))
             for name, why in dropped.items():
                 logger.warning("the parameter %s from before was dropped: %s", name, why)
 
     def stop(self) -> bool:
         """End the stream, the server and every thread; the cell and the parameters are kept. False if nothing ran."""
+        self.watch(None)
         io, network, slot = self._io, self._network, self._slot
         if io is None:
             return False
@@ -300,10 +331,31 @@ class Workbench:
 
     # ---- leaving
 
-    def export(
-        self, folder: Path, namespace: Mapping[str, Any], *, name: str = "", cpu: bool = False, force: bool = False
-    ) -> Export:
-        """Freeze the processor's cell into a container folder; see `byoc_nb.export.export`."""
+    def check(self, *, max_constant: int) -> list[Finding]:
+        """What an export would stop at or warn of."""
+        cell = self._for_export()
+        return check(cell.notebook, cell.name, cell.namespace, params=self._chosen(), max_constant=max_constant)
+
+    def export(self, folder: Path, **options: Any) -> Export:
+        """Freeze the processor's cell and all that it needs into a container folder; see `byoc_nb.export.export`."""
+        cell = self._for_export()
+        return export(folder, cell.notebook, cell.name, cell.namespace, params=self._chosen(), **options)
+
+    def _for_export(self) -> Cell:
         if self.cell is None:
             raise WorkbenchError("there is no processor to export", hint="run a cell that begins with %%byoc first")
-        return export(folder, self.cell.text, self.cell.name, namespace, name=name, cpu=cpu, force=force)
+        if self.history.versions[-1].rolled_back:
+            raise WorkbenchError(
+                f"{self.cell.name} as it stands in the notebook was rolled back",
+                hint="mend its cell and run it again, or %byoc rollback",
+            )
+        if self.cell.namespace.get(self.cell.name, self.cell.target) is not self.cell.target:
+            raise WorkbenchError(
+                f"{self.cell.name} was defined again without %%byoc", hint="run its cell with %%byoc in front"
+            )
+        return self.cell
+
+    def _chosen(self) -> dict[str, Any]:
+        """The parameters that were set on purpose."""
+        current = self._slot.current if self._slot else None
+        return params_.chosen(current.processor.values) if current else self._params

@@ -38,7 +38,8 @@ class Reload:
         if error is not None:  # as text: the error itself would keep the processor in memory
             self.rolled_back, self.traceback = describe(error), users_traceback(error)
         self._settled.set()
-        for listener in self._listeners:
+        listeners, self._listeners = self._listeners, []  # what they hold of the old processor goes with them
+        for listener in listeners:
             listener(self)
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -19,8 +19,8 @@ from byoc_nb.errors import ByocError
 from byoc_nb.params import ParamsError
 from byoc_nb.runtime import guard, hardware, metrics
 from byoc_nb.runtime.batch import FrameRoute
+from byoc_nb.runtime.host import ProcessorExited
 from byoc_nb.runtime.requests import BadRequest, Busy, NoStream, parse_object, parse_start
-from byoc_nb.runtime.slot import ProcessorExited
 from byoc_nb.runtime.stats import describe
 
 if TYPE_CHECKING:

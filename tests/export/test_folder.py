@@ -11,10 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import byoc_nb
 from byoc_nb.export import Export, ExportError, FreezeError, export
+from byoc_nb.source import Notebook
 
 TEXT = '''
 class GreenTint(FrameProcessor):
@@ -39,8 +41,14 @@ def namespace(text: str = TEXT) -> dict[str, Any]:
     return space
 
 
+def notebook(text: str = TEXT) -> Notebook:
+    made = Notebook()
+    made.ran(text, 1)
+    return made
+
+
 def write(folder: Path, text: str = TEXT, name: str = "GreenTint", **options: Any) -> Export:
-    return export(folder, text, name, namespace(text), **options)
+    return export(folder, notebook(text), name, namespace(text), **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -187,19 +195,73 @@ def test_equal_inputs_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
     assert contents(folder) == contents(tmp_path / "again")
 
 
+# ---- what lies beside it
+
+
+def test_modules_and_arrays_lie_beside_the_program_and_go_into_the_image(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "byoc_e.py").write_text("from byoc_f import more\n")
+    (tmp_path / "byoc_f").mkdir()
+    (tmp_path / "byoc_f" / "__init__.py").write_text("more = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "import byoc_e\nimport numpy as np\n" + TEXT.replace("255", "byoc_e.more + curve[0]")
+    made = Notebook()
+    made.ran("import numpy as np\ncurve = np.random.default_rng().integers(9, 99, 5)", 1)
+    made.ran(text, 2)
+    curve = np.arange(5) + 40
+    export(folder, made, "GreenTint", {**namespace(), "curve": curve})
+    beside = {"byoc_e.py", "byoc_f/__init__.py", "constants.safetensors"}
+    assert set(json.loads((folder / "byoc.json").read_text())["files"]) == FILES - {"byoc.json"} | beside
+    for file in beside:
+        assert f'COPY ["{file}", "./{file}"]' in (folder / "Dockerfile").read_text()
+        assert f"!{file}" in (folder / ".dockerignore").read_text().splitlines()
+    assert "safetensors==" in (folder / "requirements.txt").read_text()
+    assert ran_on_black(folder) == [0, 42, 0]
+    export(folder, made, "GreenTint", {**namespace(), "curve": curve})  # over its own files
+
+
+def test_the_program_starts_with_the_parameters_that_were_set(folder: Path) -> None:
+    text = TEXT.replace("255", "int(self.params.strength * 100)")
+    write(folder, text, params={"strength": 0.75})
+    assert ran_on_black(folder) == [0, 75, 0]
+    write(folder, text)
+    assert ran_on_black(folder) == [0, 30, 0]
+
+
+def test_warnings_are_told_with_what_was_written(folder: Path) -> None:
+    done = write(folder, TEXT + "    device = 'cuda:0'\n")
+    assert str(done).startswith('warning [cuda-index] cell [1] line 12: "cuda:0" is one certain GPU')
+    assert "exported green-tint to" in str(done)
+
+
+def ran_on_black(folder: Path) -> list[int]:
+    """What the exported processor makes of a black pixel, in a process of its own."""
+    code = """
+import asyncio, numpy as np, processor
+from byoc_nb.dialects import Processor
+from byoc_nb.frames import VideoFrame
+made = asyncio.run(Processor(processor.GreenTint).video(VideoFrame(np.zeros((2, 2, 3), np.uint8))))
+print(made.array[0, 0].tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
 # ---- names
 
 
 @pytest.mark.parametrize("name", ["my-tint", "tint2", "a.b_c-d", "x"])
 def test_a_name_that_an_image_can_have_is_taken(folder: Path, name: str) -> None:
-    assert export(folder, TEXT, "GreenTint", namespace(), name=name).name == name
+    assert export(folder, notebook(), "GreenTint", namespace(), name=name).name == name
     assert f"CAPABILITY_NAME={name} " in (folder / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("name", ["My-Tint", "a b", "-a", "a-", "a--", "../a", 'a"b', "a\n", "ä", "a/b", "$(x)"])
 def test_another_name_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(ExportError, match="can't name a capability") as caught:
-        export(folder, TEXT, "GreenTint", namespace(), name=name)
+        export(folder, notebook(), "GreenTint", namespace(), name=name)
     assert "--name" in caught.value.hint
     assert "\n" not in caught.value.one_line()
     assert not folder.exists()
@@ -312,13 +374,13 @@ def test_a_full_disk_leaves_the_old_export_whole(tmp_path: Path) -> None:
 
 def test_a_cell_that_cant_be_frozen_writes_nothing(folder: Path) -> None:
     with pytest.raises(FreezeError):
-        export(folder, TEXT + "x = unheard_of\n", "GreenTint", namespace())
+        export(folder, notebook(TEXT + "x = unheard_of\n"), "GreenTint", namespace())
     assert not folder.exists()
 
 
 def test_a_processor_that_was_deleted_in_the_notebook_is_told(folder: Path) -> None:
     with pytest.raises(ExportError, match="GreenTint is gone") as caught:
-        export(folder, TEXT, "GreenTint", {})
+        export(folder, notebook(), "GreenTint", {})
     assert "again" in caught.value.hint
 
 

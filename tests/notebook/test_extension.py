@@ -116,7 +116,11 @@ def test_a_shell_that_ends_stops_what_runs(shell: InteractiveShell, monkeypatch:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("%byoc ", ["serve", "status", "params", "preview", "record", "stop", "export"]),
+        (
+            "%byoc ",
+            ["serve", "status", "params", "preview", "record", "check", "history", "rollback", "stop", "export"],
+        ),
+        ("%byoc c", ["check"]),
         ("%byoc s", ["serve", "status", "stop"]),
         ("%byoc sta", ["status"]),
         ("%byoc zzz", []),
@@ -124,7 +128,7 @@ def test_a_shell_that_ends_stops_what_runs(shell: InteractiveShell, monkeypatch:
         ("%byoc record out.mp4 --s", ["--seconds"]),
         ("%byoc export --c", ["--cpu"]),
         ("%byoc nonsense --", []),
-        ("%%byoc ", ["--name"]),
+        ("%%byoc ", ["--fresh", "--name", "--replace"]),
         ("%%byoc --n", ["--name"]),
     ],
 )

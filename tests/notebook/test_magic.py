@@ -13,6 +13,7 @@ from notebook_kit import Notebook
 
 QUICKSTART = Path(__file__).parents[1] / "fixtures" / "livepeer_docs" / "quickstart.py.txt"
 PLAIN = "class Plain(FrameProcessor):\n    def process_video(self, frame):\n        return frame\n"
+WITH_PARAMS = PLAIN + "    class Params(BaseModel):\n        strength: float = 0.5\n"
 SERVE = "%byoc serve --port 0 --size 64x48 --fps 10"
 
 
@@ -300,13 +301,46 @@ def test_export_prints_what_it_wrote_and_refuses_in_one_line(notebook: Notebook,
     assert "can't name a capability" in notebook.refused(f"%byoc export '{folder}' --name Bad_Name!")
 
 
-def test_export_refuses_what_another_cell_defined_with_its_line(notebook: Notebook, tmp_path: Path) -> None:
+def test_export_takes_along_what_other_cells_defined(notebook: Notebook, tmp_path: Path) -> None:
     notebook.run("def helper(): return 1")
     notebook.run(cell(PLAIN + "value = helper()\n"))
+    notebook.run(f"%byoc export {tmp_path / 'x'}")
+    assert "# from cell [1]\ndef helper(): return 1\n" in (tmp_path / "x" / "processor.py").read_text()
+
+
+def test_export_refuses_what_no_text_gives_with_its_line(notebook: Notebook, tmp_path: Path) -> None:
+    notebook.shell.user_ns["strength"] = 0.5
+    notebook.run(cell(PLAIN + "value = strength\n"))
     assert notebook.refused(f"%byoc export {tmp_path / 'x'}") == (
-        "line 5: helper comes from another cell, which export can't carry along yet: "
-        "move the definition of helper into the processor's cell"
+        "cell [1] line 5: strength was set by something other than a cell's text, and no import gives it: "
+        "write it in a cell: strength = …"
     )
+
+
+def test_check_lists_what_it_finds_line_by_line_and_writes_nothing(notebook: Notebook, tmp_path: Path) -> None:
+    assert "run a cell that begins with %%byoc first" in notebook.refused("%byoc check")
+    notebook.run(cell(PLAIN))
+    assert notebook.run("%byoc check") == "nothing stands in the way of an export\n"
+    notebook.run(cell(PLAIN + "device = 'cuda:0'\nvalue = unheard_of if False else 1\n"))
+    assert notebook.run("%byoc check").splitlines() == [
+        "error [undefined] cell [4] line 6: unheard_of is not defined · define it in a cell and run that",
+        'warning [cuda-index] cell [4] line 5: "cuda:0" is one certain GPU · say "cuda"',
+    ]
+
+
+def test_export_begins_with_the_parameters_that_were_set(notebook: Notebook, tmp_path: Path) -> None:
+    notebook.run(cell(WITH_PARAMS))
+    notebook.run("%byoc params strength=0.75")
+    notebook.run(f"%byoc export {tmp_path / 'x'}")
+    assert "{'strength': 0.75}" in (tmp_path / "x" / "processor.py").read_text()
+
+
+def test_a_processor_that_was_defined_again_without_the_magic_is_not_exported(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    notebook.run(cell(PLAIN))
+    notebook.run(PLAIN)
+    assert "Plain was defined again without %%byoc" in notebook.refused(f"%byoc export {tmp_path / 'x'}")
 
 
 def test_a_home_folder_is_understood(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ def test_the_defaults_of_serve() -> None:
         "fps": None,
         "loop": True,
         "policy": "live",
+        "processor": None,
     }
 
 
@@ -54,6 +55,7 @@ def test_every_option_of_serve() -> None:
         "fps": 29.97,
         "loop": False,
         "policy": "lossless",
+        "processor": None,
     }
 
 
@@ -70,8 +72,13 @@ def test_every_option_of_serve() -> None:
             "record 'a b.ts' --seconds 0.5 --channel input --background",
             {"path": "a b.ts", "seconds": 0.5, "channel": "input", "background": True},
         ),
-        ("export dir", {"directory": "dir", "name": "", "cpu": False, "force": False}),
-        ("export dir --name x --cpu --force", {"directory": "dir", "name": "x", "cpu": True, "force": True}),
+        ("export dir", {"directory": "dir", "name": "", "cpu": False, "force": False, "max_constant": 50_000_000}),
+        (
+            "export dir --name x --cpu --force --max-constant 2GB",
+            {"directory": "dir", "name": "x", "cpu": True, "force": True, "max_constant": 2_000_000_000},
+        ),
+        ("check", {"max_constant": 50_000_000}),
+        ("check --max-constant 10kB", {"max_constant": 10_000}),
     ],
 )
 def test_what_each_command_takes(line: str, values: dict[str, Any]) -> None:

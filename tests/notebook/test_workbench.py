@@ -19,11 +19,13 @@ from byoc_nb.network.local import StreamRefused
 from byoc_nb.network.record import RecordError
 from byoc_nb.network.source import SourceError
 from byoc_nb.notebook.cells import Cell
-from byoc_nb.notebook.workbench import LoadError, Workbench, WorkbenchError
+from byoc_nb.notebook.reloading import LoadError
+from byoc_nb.notebook.workbench import Workbench, WorkbenchError
 from byoc_nb.params import ParamsError
 from byoc_nb.processor import FrameProcessor
 from byoc_nb.runtime import slot
 from byoc_nb.runtime.ports import PortInUse, free_port
+from byoc_nb.source import Notebook
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -58,7 +60,7 @@ class Broken(Tint):
 
 
 def cell(target):
-    return Cell("", target.__name__, target)
+    return Cell("", target.__name__, target, Notebook(), {})
 
 
 @pytest.fixture
@@ -303,7 +305,7 @@ def test_a_new_cell_is_swapped_in_with_its_params(bench, port):
     bench.params({"strength": 0.9, "mode": "x"})
     reload = bench.use(cell(Other))
     assert reload.frames_lost == 0
-    assert list(reload.params_dropped) == ["mode"]
+    assert list(reload.params_changed) == ["mode"]
     assert bench.params() == {"strength": 0.9}
     assert bench.status()["processor"] == "Other" and bench.status()["reloads"] == 1
     runs(bench)
