@@ -448,3 +448,27 @@ def test_one_that_hangs_is_replaced_at_once(rig, monkeypatch):  # noqa: F811
     numbers = live.finish()
     assert numbers == sorted(numbers)
     assert len(numbers) + made.frames_dropped() + made.stats.dropped[HUNG] == made.stats.frames_in
+
+
+def test_compiled_and_plain_modules_survive_a_kept_swap(rig):  # noqa: F811
+    import torch
+
+    class Nets(Pass):
+        def load_model(self):
+            self.plain = torch.nn.Linear(3, 3)
+            self.compiled = torch.compile(torch.nn.Linear(3, 3), backend="eager")
+
+        def process_video_async(self, frame):
+            with torch.no_grad():
+                self.seen = self.compiled(self.plain(frame.tensor)).shape
+            return frame
+
+    made = rig(Nets, policy="live")
+    live = Live(made, fps=30)
+    until(lambda: hasattr(made.instance, "seen"))
+    plain, compiled = made.instance.plain, made.instance.compiled
+    reload = made.slot.keep(type("Nets2", (Nets,), {}))
+    assert reload.wait(WAIT)
+    live.finish()
+    assert (made.instance.plain, made.instance.compiled) == (plain, compiled)
+    assert made.stats.error_count == 0

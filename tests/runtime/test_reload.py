@@ -8,7 +8,7 @@ from byoc_nb.runtime.reload import TRIAL_FAILURES, TRIAL_FRAMES, Reload, Trial
 @pytest.mark.parametrize(
     ("reload", "line"),
     [
-        (Reload("a", 0.0034, True, 0), "reloaded in 3 ms · model kept · params kept · 0 frames lost"),
+        (Reload("a", 0.0029, True, 0), "reloaded in 3 ms · model kept · params kept · 0 frames lost"),
         (
             Reload("a", 2.14, False, 1, "load_model changed", {"strength": "0.9 → 0.4", "speed": "no longer declared"}),
             "reloaded in 2.1 s · model loaded again (load_model changed) · "
