@@ -32,10 +32,10 @@ def write(tmp_path):
 
 
 def refused(spec):
-    before = [*sys.path]
+    before, module = [*sys.path], sys.modules.get(MODULE)
     with pytest.raises(ByocError) as caught:
         load_processor(spec)
-    assert sys.path == before and MODULE not in sys.modules, "nothing is left of it"
+    assert sys.path == before and sys.modules.get(MODULE) is module, "nothing is left of it, all of the one before"
     line = caught.value.one_line()
     assert "\n" not in line
     return line

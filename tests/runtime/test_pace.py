@@ -1,6 +1,10 @@
 """Whether a processor keeps up."""
 
+import time
+
 import pytest
+from test_hot_reload import Live
+from test_pipeline import Pass, rig  # noqa: F401
 
 from byoc_nb.runtime.pace import PICTURES, Pace
 
@@ -32,3 +36,15 @@ def test_a_few_slow_pictures_decide_nothing_and_a_change_is_noticed():
     for _ in range(PICTURES):
         pace.took(0.05)
     assert pace.behind
+
+
+def test_a_processor_that_keeps_up_loses_nothing_in_real_time(rig):  # noqa: F811
+    class Ten(Pass):
+        def process_video_async(self, frame):
+            time.sleep(0.01)
+            return frame
+
+    made = rig(Ten, policy="live")
+    live = Live(made, fps=30, seconds=4.0)
+    live.some(100)
+    live.finish_whole()
