@@ -34,15 +34,15 @@ def check(target: Any) -> None:
 
 def _callable(target: Any, name: str, count: int) -> None:
     static = inspect.getattr_static(target, name, None)
-    function = inspect.unwrap(getattr(static, "__func__", static))
+    function = getattr(static, "__func__", static)
     if not inspect.isfunction(function):
         return
     bound = not isinstance(static, staticmethod)
     try:
-        inspect.signature(function).bind(*[None] * (count + bound))
+        inspect.signature(function, follow_wrapped=False).bind(*[None] * (count + bound))
     except TypeError as error:
         raise NotAProcessor(
-            f"{_place(function)}: {name}{inspect.signature(function)} can't be called {_WORDS[count]}: {error}",
+            f"{_place(inspect.unwrap(function))}: {name}{inspect.signature(function)} can't be called {_WORDS[count]}: {error}",
             hint="change its arguments and run the cell again",
         ) from None
 
@@ -55,7 +55,13 @@ def _place(function: Callable[..., Any]) -> str:
 def _check_params(model: Any) -> None:
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         return
-    values = params_.initial(model)
+    try:
+        values = params_.initial(model)
+    except ParamsError:
+        raise
+    except Exception as error:  # a default factory's own
+        hint = "give every field of Params a valid default"
+        raise ParamsError({"Params": f"{type(error).__name__}: {error}"}, hint=hint) from None
     try:
         params_.as_dict(values)
         model.model_json_schema()

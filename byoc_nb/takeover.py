@@ -29,6 +29,8 @@ def take_over(old: Processor, target: Any) -> tuple[Processor, dict[str, str], C
             raise StateDoesNotFit("a function has no state that a class could take over, nor the other way round")
         new, undo = Processor(target), _nothing
     else:
+        if not hasattr(instance, "__dict__"):
+            raise StateDoesNotFit("a class with __slots__ can't take over another one's state")
         kind, state = type(instance), dict(vars(instance))
 
         def undo() -> None:
@@ -42,7 +44,7 @@ def take_over(old: Processor, target: Any) -> tuple[Processor, dict[str, str], C
             raise StateDoesNotFit(str(error)) from None
         try:
             if old.publishes:
-                vars(instance).pop("params", None)
+                vars(instance)["params"] = {}  # an empty one is ours to fill, with or without a model
             new = Processor(instance)
         except BaseException:
             undo()

@@ -81,6 +81,14 @@ class AudioFrame:
         """Presentation time in seconds."""
         return float(self.timestamp * self.time_base)
 
+    def copy(self) -> AudioFrame:
+        """The same sound as it came, whatever happens to this frame's samples."""
+        source = self._coded or self._av
+        assert source is not None
+        made = AudioFrame(source, self.timestamp, self.time_base)
+        made.side_data = self.side_data
+        return made
+
     def replace_samples(self, samples: np.ndarray[Any, Any]) -> AudioFrame:
         """A new frame with this one's time, rate and layout and other sound, in this frame's array shape.
 

@@ -59,7 +59,7 @@ def rgb_from_yuv(frame: av.VideoFrame, color: Color) -> RgbArray:
     )
     plane = rgb.planes[0]
     if rgb is frame:  # it was rgb24 already, and stays its owner's
-        return rgb.to_ndarray()  # type: ignore[return-value]  # rgb24 is always uint8
+        return rgb.to_ndarray().copy()  # type: ignore[return-value]  # rgb24 is always uint8
     lines: RgbArray = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     lines = lines[: rgb.height, : rgb.width * 3]
     return lines.reshape(rgb.height, rgb.width, 3)

@@ -60,7 +60,7 @@ def rgb_from_any(data: Any, *, copy: bool = True) -> RgbArray:
     already stays where it is.
     """
     picture = _array(data)
-    if not copy and picture.dtype == np.uint8 and picture.strides[1:] == (3, 1) and picture.shape[2] == 3:
+    if not copy and picture.dtype == np.uint8 and picture.shape[2] == 3 and _is_in_order(picture):
         return picture
     rgb = np.empty((*picture.shape[:2], 3), np.uint8)
     if picture.dtype == np.uint8:
@@ -106,6 +106,11 @@ def _array(data: Any) -> NDArray[Any]:
     picture = hwc(data)
     array: NDArray[Any] = picture if isinstance(picture, np.ndarray) else transfer.to_array(picture)
     return array
+
+
+def _is_in_order(picture: NDArray[Any]) -> bool:
+    """Whether line follows line and pixel pixel, as libav takes them: neither flipped nor repeated."""
+    return picture.strides[1:] == (3, 1) and picture.strides[0] >= picture.shape[1] * 3
 
 
 def _clipped(picture: NDArray[Any]) -> RgbArray:

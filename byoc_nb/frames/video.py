@@ -52,6 +52,7 @@ class VideoFrame:
         "_device",
         "_floats",
         "_given",
+        "_given_view",
         "_rgb",
         "log_timestamps",
         "side_data",
@@ -69,6 +70,7 @@ class VideoFrame:
         """A frame from a picture: a torch tensor or NumPy array (see `replace_tensor`) or a decoded `av.VideoFrame`."""
         self._av: av.VideoFrame | None = None
         self._given: Any = None  # the tensor or array that is the picture, in its maker's own layout
+        self._given_view: _View | None = None  # of a tensor of ours that was changed and became the picture
         self._rgb: RgbArray | None = None  # converted from either
         self._bytes: _View | None = None  # `tensor_uint8`
         self._floats: _View | None = None  # `tensor`
@@ -115,6 +117,7 @@ class VideoFrame:
         At 1280x720 a processor that works on bytes costs a third of one that works on floats. In-place changes count,
         as with `tensor`.
         """
+        self._edited()
         if self._floats_edited:
             self._commit()
         if self._bytes is None:
@@ -128,6 +131,7 @@ class VideoFrame:
         In-place changes count: `frame.tensor[..., 1] += 0.2; return frame` sends the changed picture. torch doesn't see
         those made through `.numpy()` or `.data`: hand such a picture to `replace_tensor`.
         """
+        self._edited()
         if self._bytes_edited and not self._floats_edited:
             self._commit()
         if self._floats is None:
@@ -143,7 +147,7 @@ class VideoFrame:
             self._commit()
         picture = self._given if self._av is None else self._av
         frame = self._with(VideoFrame(picture, self.timestamp, self.time_base, self.log_timestamps))
-        frame._rgb, frame._device = self._rgb, device
+        frame._device = device
         return frame
 
     # ---- what a processor makes
@@ -227,13 +231,18 @@ class VideoFrame:
 
     def _edited(self) -> Any:
         """The tensor that was changed in place, None without one."""
+        if self._given_view is not None and self._given_view.edited:  # once more, after other views were made of it
+            self._given_view = _View(self._given_view.tensor)
+            self._rgb = self._bytes = self._floats = None
         if self._floats is not None and self._floats.edited:
             return self._floats.tensor
         return self._bytes.tensor if self._bytes is not None and self._bytes.edited else None
 
     def _commit(self) -> None:
         """The changed tensor is the picture now: what is asked for next is made from it."""
-        self._given, self._av, self._rgb, self._bytes, self._floats = self._edited(), None, None, None, None
+        self._given, self._av = self._edited(), None
+        self._given_view = _View(self._given)
+        self._rgb = self._bytes = self._floats = None
 
     def _pixels_now(self, *, own: bool = True) -> RgbArray:
         """RGB as it is now, in-place changes included; for a moment's reading it may be the maker's own memory."""

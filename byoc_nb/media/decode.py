@@ -98,7 +98,7 @@ class Decoder:
         else:
             self._head += data
             if self._demuxer.unrecognised:
-                yield from self._try_libav()
+                yield from self._from_libav(self._open_libav())
 
     def cut(self) -> Iterator[VideoFrame | AudioFrame]:
         """What is left of a stream that was broken off; what is fed next comes from elsewhere in it."""
@@ -109,10 +109,12 @@ class Decoder:
     def flush(self) -> Iterator[VideoFrame | AudioFrame]:
         """What is left at the end of the stream."""
         yield from self.cut()
+        rest: list[Decoded] = []  # before anything is given out, because the caller may not take it, and libav waits
         if self._head and self._libav is None:
-            yield from self._try_libav()
+            rest += self._open_libav()
         if self._libav is not None:
-            yield from self._from_libav(self._libav.flush())
+            rest += self._libav.flush()
+        yield from self._from_libav(rest)
         for stream, context in self._contexts.items():
             if not isinstance(context, OpusDecoder):
                 yield from self._frames(stream, context, None)
@@ -165,11 +167,11 @@ class Decoder:
         else:
             self._on_drop("rate")
 
-    def _try_libav(self) -> Iterator[VideoFrame | AudioFrame]:
+    def _open_libav(self) -> list[Decoded]:
         """Our demuxer doesn't know the stream: let libav have it from its beginning."""
         self._libav = LibavDecoder(on_damage=lambda: self._on_drop("damaged"))
         head, self._head = bytes(self._head), bytearray()
-        yield from self._from_libav(self._libav.feed(head))
+        return self._libav.feed(head)
 
     def _from_libav(self, decoded: list[Decoded]) -> Iterator[VideoFrame | AudioFrame]:
         for kind, frame, pts in decoded:

@@ -71,7 +71,13 @@ class SegmentEncoder:
         if self._video is None:
             self._video = H264Encoder(frame, color, self._quality, self._codecs)
         cut = self._segment_start is None or pts - self._segment_start >= SEGMENT_SECONDS * CLOCK
-        for data, at, key in self._video.encode(frame, pts, color, key=cut):
+        try:
+            packets = list(self._video.encode(frame, pts, color, key=cut))
+        except Exception:
+            if self._muxer is None:  # the picture that was to settle the stream's size can't be encoded
+                self._video = None
+            raise
+        for data, at, key in packets:
             yield from self._packet(data, at, key=key, video=True)
         waiting, self._waiting = self._waiting, []
         for sound in waiting:

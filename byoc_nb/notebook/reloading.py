@@ -34,6 +34,7 @@ class Reloading:
         self.cell: Cell | None = None
         self.history = History()
         self._built: Built | None = None
+        self._last: Reload | None = None
         self._lock = threading.Lock()  # a file that is watched comes from another thread
         self._used: dict[str, str] = {}  # what the processor uses of the notebook
 
@@ -59,6 +60,9 @@ class Reloading:
         self, cell: Cell, slot: ProcessorSlot | None, fresh: bool, alone: bool, progress: Progress
     ) -> Reload | None:
         check(cell.target)
+        if slot is not None and self._last is not None:  # whose trial may be going to end in a rollback right now
+            slot.accept()
+            self._last.wait(PROGRESS_SECONDS)
         if slot is None or slot.current is None:
             self._in_force(cell, "ready", {})
             return None
@@ -78,6 +82,7 @@ class Reloading:
             ) from error
         version = self._in_force(cell, str(reload), held)
         self._built, self._used = now, used(cell.notebook, cell.name)
+        self._last = reload
         reload.on_rollback(lambda reload: self._undo(version, *before))
         return reload
 

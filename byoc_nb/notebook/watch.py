@@ -10,6 +10,7 @@ from byoc_nb.errors import ByocError
 from byoc_nb.notebook.cells import Cell
 from byoc_nb.runtime.load import load_file
 from byoc_nb.runtime.reload import Reload
+from byoc_nb.runtime.stats import describe
 from byoc_nb.source import Notebook
 
 LOOK_MS = 500
@@ -71,6 +72,8 @@ class FileWatch:
             reload = self._use(cell_of(self.spec))
         except ByocError as error:
             return error.one_line()
+        except Exception as error:  # nothing that a file does may end the watch for its next version
+            return describe(error)
         if reload is None:
             return "ready"
         reload.wait(TRIAL_SECONDS)

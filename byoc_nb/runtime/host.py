@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import sys
@@ -73,13 +74,16 @@ class Host:
             self._target = None  # a replaced class must be collectable
 
     async def adopt(self, held: dict[str, Any], stream: Stream | None) -> dict[str, str]:
-        """Take over parameters and stream, and process a picture; tells what became of parameters that changed."""
+        """Take over parameters and stream, and process a picture; tells what became of parameters that changed.
+
+        Again with other parameters where they have changed meanwhile.
+        """
         processor = self.processor
         values, changed = params_.carry_over(processor.model, held)
         kept = {name: value for name, value in params_.as_dict(values).items() if name in held}
         if kept:
             await processor.set_params(values, kept)
-        if stream is not None:
+        if stream is not None and not self._streaming:
             await self.start_stream(stream)
             if (frame := stream.newest_input()) is not None:
                 await self._warm_up(frame, stream)
@@ -88,41 +92,69 @@ class Host:
     async def _warm_up(self, frame: VideoFrame, stream: Stream) -> None:
         """What a first frame costs (compiling, allocating) is paid before the stream waits for it."""
         self.processor.send_data_to(lambda value: False)
-        try:
-            made = await self.processor.video(frame)
-            if made is not None:
-                made.to_av()
-        except BaseException:
-            await self.stop_stream()
-            raise
+        made = await self.processor.video(frame)
+        if made is not None:
+            made.to_av()
         self.processor.send_data_to(stream.publish_data)
 
-    async def exchange(self, target: Any, *, restart: Stream | None) -> tuple[dict[str, str], Callable[[], None]]:
+    async def exchange(
+        self, target: Any, begun: threading.Event, *, restart: Stream | None
+    ) -> tuple[dict[str, str], Callable[[], None]]:
         """Give the processor other code between two frames: what became of its parameters, and how to undo it.
 
-        `restart`: the stream whose hooks are to run again, the old code's stop and the new one's start.
+        `begun` is set when the frame in work is done. `restart`: the stream whose hooks are to run again, the old
+        code's stop and the new one's start. The undoing is for the processor's thread, between two frames.
         """
         async with self.working, self._updating:
-            before = self.processor
-            if restart is not None:
-                await self.stop_stream()
+            begun.set()
+            before, running = self.processor, restart if self._streaming else None
+            await self._stop_for(running)
             try:
                 self._processor, changed, take_back = take_over(before, target)
-                if restart is not None:
-                    await self.start_stream(restart)
+                values = params_.as_dict(self._processor.values)
+                if limited := {name: values[name] for name in changed if name in values}:
+                    await self._processor.set_params(self._processor.values, limited)
+                await self._start_for(running)
             except BaseException:
                 if self._processor is not before:
                     take_back()
                     self._processor = before
-                if restart is not None:
-                    await self.start_stream(restart)
+                await self._start_for(running)
                 raise
 
-            def undo() -> None:
+            async def undo_with_hooks(stream: Stream) -> None:
+                async with self.working:
+                    await self._stop_for(stream)
+                    undo_code()
+                    await self._start_for(stream)
+
+            def undo_code() -> None:
+                since = set_since(held, self.processor)
                 take_back()
                 self._processor = before
+                if since:
+                    self.submit(self.set_params(since, ignore_unknown=True))
 
+            def undo() -> None:
+                if running is None:
+                    undo_code()
+                else:
+                    self.submit(undo_with_hooks(running))
+
+            held = params_.chosen(self._processor.values)
             return changed, undo
+
+    async def _stop_for(self, stream: Stream | None) -> None:
+        """The stop hooks of code that goes; a defect in them must not keep it in force."""
+        if stream is not None:
+            try:
+                await self.stop_stream()
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                logger.warning("a stop hook of %s raised: %s", self.processor.name, describe(error))
+
+    async def _start_for(self, stream: Stream | None) -> None:
+        if stream is not None:
+            await self.start_stream(stream)
 
     async def set_params(self, changes: Mapping[str, Any], *, ignore_unknown: bool = False) -> None:
         """Apply changes to the values as they are now, which is after all changes that came before."""
@@ -132,9 +164,10 @@ class Host:
 
     async def start_stream(self, stream: Stream) -> None:
         """A stream begins."""
-        self.processor.send_data_to(stream.publish_data)
-        await self.processor.stream_start(dict(stream.params))
-        self._streaming = True
+        async with self._stopping:  # a stop that comes meanwhile waits for the start, and then has something to stop
+            self.processor.send_data_to(stream.publish_data)
+            await self.processor.stream_start(dict(stream.params))
+            self._streaming = True
 
     async def stop_stream(self) -> None:
         """The stream that was begun is over; without one, nothing. A second call waits for the first."""
@@ -156,6 +189,22 @@ class Host:
     def close_soon(self) -> None:
         """`close` without waiting."""
         threading.Thread(target=self.close, name="byoc-close", daemon=True).start()
+
+    def give_up(self) -> None:
+        """End a processor that never came to serve, after its stop hooks if it had a stream; doesn't wait."""
+
+        def work() -> None:
+            with contextlib.suppress(Exception):
+                self.submit(self.stop_stream()).result(HOOK_SECONDS)
+            self.close()
+
+        threading.Thread(target=work, name="byoc-close", daemon=True).start()
+
+
+def set_since(held: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
+    """The parameters that were set on a processor since it had those of `held`."""
+    missing = object()
+    return {name: value for name, value in params_.chosen(processor.values).items() if held.get(name, missing) != value}
 
 
 def release_memory() -> None:

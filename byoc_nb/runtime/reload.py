@@ -31,6 +31,8 @@ class Reload:
     params_changed: dict[str, str] = field(default_factory=dict)
     rolled_back: str = ""
     traceback: str = ""  # of that error, as far as it is the user's
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _over: bool = False
     _settled: threading.Event = field(default_factory=threading.Event)
     _listeners: list[Callable[[Reload], None]] = field(default_factory=list)
 
@@ -38,10 +40,12 @@ class Reload:
         """The new processor has proven itself, or was taken back for `error`."""
         if error is not None:  # as text: the error itself would keep the processor in memory
             self.rolled_back, self.traceback = describe(error), users_traceback(error)
-        self._settled.set()
-        listeners, self._listeners = self._listeners, []  # what they hold of the old processor goes with them
+        with self._lock:
+            listeners, self._listeners = self._listeners, []  # what they hold of the old processor goes with them
+            self._over = True
         for listener in listeners:
             listener(self)
+        self._settled.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is certain that the swap stays, or doesn't; False if that took over `timeout` seconds."""
@@ -49,9 +53,16 @@ class Reload:
 
     def on_rollback(self, listener: Callable[[Reload], None]) -> None:
         """Call `listener` if the swap is taken back, on any thread; at once if it was already."""
-        self._listeners.append(lambda reload: listener(reload) if reload.rolled_back else None)
-        if self._settled.is_set() and self.rolled_back:
-            listener(self)
+
+        def if_taken_back(reload: Reload) -> None:
+            if reload.rolled_back:
+                listener(reload)
+
+        with self._lock:
+            if not self._over:
+                self._listeners.append(if_taken_back)
+                return
+        if_taken_back(self)
 
     def __str__(self) -> str:
         state = "model kept" if self.kept else "model loaded again" + (f" ({self.why})" if self.why else "")

@@ -18,12 +18,14 @@ from typing import Any
 
 from byoc_nb import params as params_
 from byoc_nb.frames import VideoFrame
-from byoc_nb.runtime.host import HOOK_SECONDS, Host, ProcessorExited, release_memory
+from byoc_nb.runtime.host import HOOK_SECONDS, Host, ProcessorExited, release_memory, set_since
 from byoc_nb.runtime.reload import Reload, Trial
 from byoc_nb.runtime.stats import describe
 from byoc_nb.runtime.stream import Stream
 
 logger = logging.getLogger(__name__)
+
+LOAD_TIME = "a load-time parameter changed"
 
 
 class ProcessorSlot:
@@ -35,6 +37,8 @@ class ProcessorSlot:
         self._replacing = threading.RLock()  # one exchange at a time
         self._lock = threading.Lock()  # for what an exchange and a stream's beginning or end both touch; held briefly
         self._stream: Stream | None = None
+        self._load_time: dict[str, Any] = {}  # changes of load-time parameters that wait for a reload
+        self._loading = 0  # reloads for such changes, that wait or are under way
         self._closed = False
 
     async def load(self, target: Any, held: Mapping[str, Any] | None = None) -> None:
@@ -64,12 +68,11 @@ class ProcessorSlot:
             if stream is not None and stream.hangs():
                 raise TimeoutError("the processor doesn't come back from its frame")
             dropped = stream.frames_dropped() if stream else 0
-            exchanging = host.submit(host.exchange(target, restart=stream if hooks_changed else None))
-            try:
-                changed, undo = exchanging.result(HOOK_SECONDS)
-            except BaseException:
-                exchanging.cancel()
-                raise
+            begun = threading.Event()
+            exchanging = host.submit(host.exchange(target, begun, restart=stream if hooks_changed else None))
+            if not begun.wait(HOOK_SECONDS) and exchanging.cancel():
+                raise TimeoutError("the processor doesn't come back from its frame")
+            changed, undo = exchanging.result()
             self.reloads += 1
             if stream is not None:
                 stream.exchanged()
@@ -84,7 +87,7 @@ class ProcessorSlot:
         target: Any,
         timeout: float | None = None,
         *,
-        held: Mapping[str, Any] | None = None,
+        held: Callable[[], dict[str, Any]] | None = None,
         why: str = "",
         free_first: bool = False,
     ) -> Reload:
@@ -93,7 +96,7 @@ class ProcessorSlot:
         Blocks the caller, never the stream. Anything that raises on the way leaves the old processor serving.
         `timeout` in seconds bounds each step of it. `free_first`: release the old processor before, for two that don't
         fit into memory; frames pass through meanwhile, and if the new one fails, the old one is loaded again.
-        `held`: the parameters to go on with, else those that were set.
+        `held` gives the parameters to go on with, else they are those that are set when it serves.
         """
         if free_first and self.current is not None:
             return self._replace_alone(target, timeout, why)
@@ -102,21 +105,23 @@ class ProcessorSlot:
             old, stream = self.current, self._stream
             self.accept()
             dropped = stream.frames_dropped() if stream else 0
-            host = Host(target, self._held(held))
+            held = held or self._held
+            host = Host(target, held())
             try:
                 host.submit(host.build()).result(timeout)
-                while True:
-                    stream = self._stream
-                    changed = host.submit(host.adopt(self._held(held), stream)).result(timeout)
+                while True:  # until neither stream nor parameters have changed meanwhile
+                    stream, values = self._stream, held()
+                    changed = host.submit(host.adopt(values, stream)).result(timeout)
                     with self._lock:
                         if self._closed:
                             raise ProcessorExited("the server was stopped while the processor was loading")
-                        if self._stream is stream:
+                        if self._stream is stream and held() == values:
                             self.current = host
                             break
-                    host.submit(host.stop_stream()).result(HOOK_SECONDS)  # a stream came or went meanwhile
+                    if self._stream is not stream:
+                        host.submit(host.stop_stream()).result(HOOK_SECONDS)
             except BaseException:
-                host.close_soon()
+                host.give_up()
                 raise
             self.reloads += 1
             reload = Reload(host.processor.name, 0.0, False, 0, why, changed)
@@ -140,28 +145,30 @@ class ProcessorSlot:
                     old.submit(old.stop_stream()).result(HOOK_SECONDS)
                 old.close()
             return
-        back = False
+        held = params_.chosen(new.processor.values)
 
-        def failed() -> None:
+        def take_back() -> None:
             with self._lock:
                 if self.current is new:
                     self.current = old
             stream.swapped(new)
+            if since := set_since(held, new.processor):
+                old.submit(old.set_params(since, ignore_unknown=True))
             threading.Thread(target=stream.retire, args=(new,), name="byoc-retire", daemon=True).start()
 
         try:
             back = stream.swapped(old).wait(0 if stream.hangs() else HOOK_SECONDS)
-            if not back:
-                logger.warning(
-                    "%s has been in one frame for over %.0f s and was left behind", old.processor.name, HOOK_SECONDS
-                )
-                stream.abandon(old)
-        finally:
-            if back:
-                self._try(new, reload, stream, failed=failed, passed=lambda: stream.retire(old))
-            else:
-                reload.settle()
-                stream.retire(old)
+        except BaseException:  # an interrupted cell: as if nothing had been
+            take_back()
+            self.reloads -= 1
+            raise
+        if back:
+            self._try(new, reload, stream, failed=take_back, passed=lambda: stream.retire(old))
+            return
+        logger.warning("%s has been in one frame for over %.0f s and was left behind", old.processor.name, HOOK_SECONDS)
+        stream.abandon(old)
+        reload.settle()
+        stream.retire(old)
 
     def _try(
         self,
@@ -191,17 +198,15 @@ class ProcessorSlot:
         else:
             host.trial = trial
 
-    def _held(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The parameters that a new processor goes on with."""
-        if given is not None or self.current is None:
-            return dict(given or {})
-        return params_.chosen(self.current.processor.values)
+    def _held(self) -> dict[str, Any]:
+        """The parameters that were set."""
+        return params_.chosen(self.current.processor.values) if self.current else {}
 
     def _replace_alone(self, target: Any, timeout: float | None, why: str) -> Reload:
         """`replace` with the old processor released before the new one is built."""
         began = time.perf_counter()
         with self._replacing:
-            held, old = self._held(None), self.current
+            before, old = self._held(), self.current
             assert old is not None
             old_target, old_thread = old.processor.target, old.thread
             del old
@@ -210,10 +215,10 @@ class ProcessorSlot:
             old_thread.join(HOOK_SECONDS)
             release_memory()
             try:
-                reload = self.replace(target, timeout, held=held, why=why)
+                reload = self.replace(target, timeout, held=lambda: before | self._held(), why=why)
             except BaseException as error:
                 try:
-                    self.replace(old_target, held=held)
+                    self.replace(old_target, held=lambda: before | self._held())
                 except Exception as second:
                     raise error from second
                 raise
@@ -235,23 +240,51 @@ class ProcessorSlot:
             return done
         old = host.processor.values
         new = params_.merge(old, changes, ignore_unknown=ignore_unknown)
-        if params_.load_time(old) == params_.load_time(new):
+        with self._lock:
+            waits = self._loading > 0 and bool(changes.keys() & params_.load_time(old).keys())
+        if params_.load_time(old) == params_.load_time(new) and not waits:
             return host.submit(host.set_params(changes, ignore_unknown=ignore_unknown))
-        return self._reload_with(host.processor.target, params_.chosen(new))
+        with self._lock:
+            self._load_time |= changes
+            self._loading += 1
+        return self._reload_with_them()
 
-    def _reload_with(self, target: Any, held: dict[str, Any]) -> Future[None]:
+    def _reload_with_them(self) -> Future[None]:
+        """Load the current processor again with the load-time changes that have come together until it is its turn."""
         done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # nobody can cancel it any more
 
         def work() -> None:
             try:
-                self.replace(target, held=held, why="a load-time parameter changed")
+                with self._replacing:
+                    with self._lock:
+                        changes, self._load_time = self._load_time, {}
+                        host = self.current
+                    if changes and host is not None:
+                        self._change(host, changes)
             except BaseException as error:
                 done.set_exception(error)
             else:
                 done.set_result(None)
+            finally:
+                with self._lock:
+                    self._loading -= 1
 
         threading.Thread(target=work, name="byoc-reload", daemon=True).start()
         return done
+
+    def _change(self, host: Host, changes: Mapping[str, Any]) -> None:
+        """Load again with the changes, unless they come to what is loaded."""
+        old = host.processor.values
+        if params_.load_time(params_.merge(old, changes, ignore_unknown=True)) == params_.load_time(old):
+            host.submit(host.set_params(changes, ignore_unknown=True)).result()
+        else:
+            self.replace(host.processor.target, held=lambda: self._merged(changes), why=LOAD_TIME)
+
+    def _merged(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        if self.current is None:
+            return dict(changes)
+        return params_.chosen(params_.merge(self.current.processor.values, changes, ignore_unknown=True))
 
     # ---- streams
 
@@ -268,7 +301,10 @@ class ProcessorSlot:
             current = self.close_stream()
             if current is not None and current is not host:  # replaced meanwhile
                 await self.stop_stream(current)
-                host.close_soon()
+                host.give_up()
+            else:
+                with contextlib.suppress(ProcessorExited):  # a start that is still in work is followed by its stop
+                    host.submit(host.stop_stream())
             raise
         return host
 

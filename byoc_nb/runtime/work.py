@@ -46,12 +46,13 @@ async def process_video(host: Host, frame: VideoFrame, trip: Trip) -> Done:
 
 async def process_audio(host: Host, frame: AudioFrame) -> Done:
     """Some sound, which may become any number of sounds."""
+    as_it_came = frame.copy()
     try:
         sounds = await host.processor.audio(frame)
         return Done([Processed(None, None, sound, ticks(sound), None) for sound in sounds])
     except _USER_ERRORS as raised:
         _raise_if_cancelled(raised)
-        return Done([Processed(None, None, frame, frame.timestamp, None)], raised)
+        return Done([Processed(None, None, as_it_came, as_it_came.timestamp, None)], raised)
 
 
 def _raise_if_cancelled(error: BaseException) -> None:

@@ -284,6 +284,33 @@ def test_a_kept_frame_stays_as_it_is() -> None:
         assert float(tensor.min()) == float(tensor.max()) == pytest.approx(n * 8 / 255)
 
 
+def test_flipped_and_repeated_pictures_are_taken() -> None:
+    frame = live()
+    upside_down = frame.replace_array(frame.array[::-1])
+    assert np.abs(sent(upside_down).astype(int) - sent(frame)[::-1]).mean() < 3
+    assert sent(frame.replace_array(np.broadcast_to(np.full((1, 64, 3), 200, np.uint8), (48, 64, 3)))).min() > 190
+
+
+def test_frames_of_one_picture_do_not_change_each_other() -> None:
+    frame = live()
+    before = frame.array.copy()
+    frame.to("cpu").tensor_uint8.zero_()
+    assert np.array_equal(frame.array, before)
+    owned = av.VideoFrame.from_ndarray(np.full((4, 4, 3), 100, np.uint8), format="rgb24")
+    VideoFrame(owned).tensor_uint8.zero_()
+    assert owned.to_ndarray().mean() == 100
+
+
+def test_a_tensor_that_is_changed_again_after_another_view_counts() -> None:
+    frame = live()
+    tensor = frame.tensor
+    tensor.zero_()
+    frame.tensor_uint8.sum()
+    tensor.fill_(1.0)
+    assert sent(frame).min() >= 253
+    assert frame.array.min() == 255
+
+
 # ---- devices
 
 

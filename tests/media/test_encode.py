@@ -156,6 +156,14 @@ def test_a_picture_of_another_shape_is_cut_not_stretched():
     assert abs(int(bright.any(axis=0).sum()) - int(bright.any(axis=1).sum())) <= 2
 
 
+def test_a_first_picture_that_cannot_be_encoded_costs_itself_only():
+    encoder = SegmentEncoder(with_audio=False)
+    with pytest.raises(av.FFmpegError):
+        list(encoder.video(av.VideoFrame(20_000, 2, "yuv420p"), 0, Color(BT601, False)))
+    assert list(encoder.video(picture(1), 3000, Color(BT601, False)))
+    assert encoder.size == (96, 64)
+
+
 # ---- the choice of the encoder
 
 

@@ -97,3 +97,12 @@ def test_threads_end_with_their_stream():
         decode(remuxed("-f", "nut"))
         decode(b"nothing that anybody knows" * 10_000)
     assert threading.active_count() == before
+
+
+def test_a_short_stream_whose_frames_nobody_takes_leaves_no_thread():
+    before = threading.active_count()
+    for _ in range(3):
+        decoder = Decoder()
+        list(decoder.feed(remuxed("-f", "nut")[:6000]))
+        next(decoder.flush(), None)
+    assert threading.active_count() == before

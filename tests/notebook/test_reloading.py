@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import re
 import textwrap
 import threading
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +277,32 @@ def test_history_and_rollback_bring_text_and_parameters_back(live: Notebook) -> 
 def test_without_a_version_there_is_nothing_to_go_back_to(notebook: Notebook) -> None:
     assert "no version yet" in notebook.run("%byoc history")
     assert "no earlier version" in notebook.refused("%byoc rollback")
+
+
+# ---- memory
+
+
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """pytest keeps every record that is logged, and its traceback."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_nothing_in_the_notebook_keeps_a_replaced_processor(live: Notebook, unlogged: None) -> None:
+    """Neither Out, nor the history, nor a traceback; after a swap, a failed load and a rollback."""
+    gone = [weakref.ref(state(live)), weakref.ref(state(live).model)]
+    live.refused(cell(TINT.replace("self.seen = 0", "raise ValueError('no')")))
+    live.run(cell(TINT.replace("self.seen += 1", "1 / 0")))
+    live.run(cell(TINT.replace("self.seen = 0", "self.seen = 5")))
+    assert "model loaded again" in repr(live.shell.user_ns["_"])
+
+    def collected() -> bool:
+        gc.collect()
+        return not any(ref() for ref in gone)
+
+    until(collected)
 
 
 # ---- long loads

@@ -1,6 +1,7 @@
 """Exchanging processors while video runs: kept state, undone failures, hangs, released memory."""
 
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ from byoc_nb.runtime import watchdog
 from byoc_nb.runtime.pipeline import HUNG
 from byoc_nb.runtime.reload import TRIAL_FRAMES
 from byoc_nb.runtime.slot import ProcessorSlot
+from byoc_nb.takeover import StateDoesNotFit
 
 
 class Live:
@@ -255,8 +257,11 @@ def test_a_new_one_that_fails_before_its_swap_never_serves(rig, where):  # noqa:
     assert made.stats.error_count == 0
 
 
-def test_an_endless_loop_while_loading_ends_with_the_wait_for_it(rig, monkeypatch):  # noqa: F811
+def test_an_endless_loop_while_loading_ends_with_the_wait_for_it(rig, monkeypatch, request):  # noqa: F811
     monkeypatch.setattr("byoc_nb.runtime.host.HOOK_SECONDS", 0.2)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)  # as the notebook has it
+    request.addfinalizer(lambda: sys.setswitchinterval(interval))
     ended = threading.Event()
 
     def spin(self):
@@ -267,7 +272,7 @@ def test_an_endless_loop_while_loading_ends_with_the_wait_for_it(rig, monkeypatc
             ended.set()
 
     made = rig(version("Good", loads=[]), policy="live")
-    live = Live(made)
+    live = Live(made, fps=30)
     live.some()
     with pytest.raises(TimeoutError):
         made.slot.replace(version("Endless", loads=[], load_model=spin), timeout=0.3)
@@ -471,4 +476,160 @@ def test_compiled_and_plain_modules_survive_a_kept_swap(rig):  # noqa: F811
     assert reload.wait(WAIT)
     live.finish()
     assert (made.instance.plain, made.instance.compiled) == (plain, compiled)
+    assert made.stats.error_count == 0
+
+
+# ---- found by trying to break it
+
+
+def test_a_processor_without_params_keeps_its_dict(rig):  # noqa: F811
+    from byoc_nb import FrameProcessor
+
+    class Free(FrameProcessor):
+        def process_video_async(self, frame):
+            self.params.get("gain", 1)
+            return frame
+
+    made = rig(Free, policy="live")
+    live = Live(made)
+    live.some()
+    assert made.slot.keep(type("Free2", (Free,), {})).wait(WAIT)
+    made.slot.apply({"gain": 3}).result(WAIT)
+    assert made.slot.keep(type("Free3", (Free,), {})).wait(WAIT)
+    assert made.instance.params == {"gain": 3}
+    live.finish_whole()
+    assert made.stats.error_count == 0
+
+
+def test_slots_are_no_state_to_take_over(rig):  # noqa: F811
+    made = rig(type("Bare", (), {"__slots__": ("m",), "process": lambda self, frame: frame}))
+    with pytest.raises(StateDoesNotFit):
+        made.slot.keep(type("Bare2", (), {"__slots__": ("m",), "process": lambda self, frame: frame}))
+
+
+def hooks(label, calls, **more):
+    return {
+        "loads": [],
+        "on_stream_start": lambda self, params: calls.append(f"{label} start"),
+        "on_stream_stop": lambda self: calls.append(f"{label} stop"),
+        **more,
+    }
+
+
+def test_taking_back_code_with_other_hooks_runs_the_old_ones_again(rig):  # noqa: F811
+    calls = []
+    made = rig(version("One", **hooks("one", calls)), policy="live")
+    live = Live(made)
+    live.some()
+    bad = version("Two", **hooks("two", calls, process_video_async=raising))
+    assert made.slot.keep(bad, hooks_changed=True).wait(WAIT)
+    until(lambda: len(calls) == 5)
+    assert calls == ["one start", "one stop", "two start", "two stop", "one start"]
+    live.finish_whole()
+
+
+def test_a_defect_in_the_old_stop_hook_does_not_keep_it_in_force(rig, caplog):  # noqa: F811
+    calls = []
+
+    def stop(self):
+        raise ValueError("old hook")
+
+    made = rig(version("Old", **hooks("old", calls, on_stream_stop=stop)))
+    made.slot.keep(version("New", **hooks("new", calls)), hooks_changed=True)
+    assert type(made.instance).__name__ == "New"
+    assert calls == ["old start", "new start"]
+    assert "old hook" in caplog.text
+
+
+def test_parameters_that_change_while_another_one_loads_are_in_force_afterwards(rig):  # noqa: F811
+    class Slow(Sized):
+        def load_model(self):
+            time.sleep(0.3)
+
+    made = rig(Slow)
+    for changes in ({"size": 3}, {"strength": 0.9}, {"size": 5}, {"size": 4}):
+        last = made.slot.apply(changes)
+    last.result(WAIT)
+    until(lambda: (made.instance.params.size, made.instance.params.strength) == (4, 0.9))
+
+
+@pytest.mark.parametrize("way", ["keep", "replace"])
+def test_parameters_that_change_during_a_trial_survive_its_end(rig, way):  # noqa: F811
+    gate = threading.Event()
+
+    class Good(Sized):
+        def process_video_async(self, frame):
+            return frame
+
+    class Bad(Good):
+        tried = False
+
+        def process_video_async(self, frame):
+            if way == "replace" and not self.tried:
+                self.tried = True
+                return frame
+            gate.wait(WAIT)
+            raise ValueError("bad")
+
+    made = rig(Good, policy="live")
+    live = Live(made)
+    live.some()
+    reload = getattr(made.slot, way)(Bad)
+    changing = made.slot.apply({"strength": 0.9})
+    gate.set()
+    changing.result(WAIT)
+    assert reload.wait(WAIT)
+    assert reload.rolled_back
+    until(lambda: made.instance.params.strength == 0.9)
+    assert type(made.instance).__name__ == "Good"
+    live.finish()
+
+
+def test_a_limit_that_came_nearer_is_told_to_the_processor(rig):  # noqa: F811
+    class Old(Pass):
+        class Params(BaseModel):
+            strength: float = Field(0.5, le=1)
+
+        def update_params(self, params):
+            self.table = params["strength"]
+
+    class Lower(Old):
+        class Params(BaseModel):
+            strength: float = Field(0.2, le=0.4)
+
+    made = rig(Old)
+    made.slot.apply({"strength": 0.9}).result(WAIT)
+
+    assert made.slot.keep(Lower).params_changed == {"strength": "0.9 → 0.4"}
+    assert made.instance.table == 0.4
+
+
+def test_an_interrupt_while_the_old_frame_is_waited_for_undoes_the_swap(rig):  # noqa: F811
+    """What Ctrl-C in a cell does, wherever the wait is."""
+    begun, release = threading.Event(), threading.Event()
+
+    class Slow(Pass):
+        def process_video_async(self, frame):
+            begun.set()
+            release.wait(WAIT)
+            return frame
+
+    made = rig(Slow)
+    made.send(segments(0.5, audio=False)[0])
+    assert begun.wait(WAIT)
+    old = made.slot.current
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            raise KeyboardInterrupt
+
+    swapped = made.pipeline.swapped
+    made.swapped = lambda host: (swapped(host), Interrupted())[1] if host is old else swapped(host)
+    with pytest.raises(KeyboardInterrupt):
+        made.slot.replace(Pass)
+    assert made.slot.current is old
+    assert made.slot.reloads == 0
+    release.set()
+    made.end()
+    assert len(made.receive()[0]) == 15
     assert made.stats.error_count == 0
