@@ -18,10 +18,10 @@ demo: $(READY)  ## run the quickstart without a browser; leaves its videos and t
 lab: $(READY)  ## open the quickstart in JupyterLab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/01_quickstart.ipynb
 
-test: $(READY) $(PYTRICKLE)/.ready ffmpeg  ## run every test
+test: $(READY) $(PYTRICKLE)/.ready programs  ## run every test
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY) $(PYTRICKLE)/.ready ffmpeg  ## measure beside pytrickle and ffmpeg; results in benchmarks/results/
+bench: $(READY) $(PYTRICKLE)/.ready programs  ## measure beside pytrickle and ffmpeg; results in benchmarks/results/
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/byoc-nb bench $(ARGS)
 
 lint: $(READY)  ## style and types
@@ -52,9 +52,11 @@ $(PYTRICKLE)/.ready:
 	$(PYTRICKLE)/bin/pip install --quiet --only-binary=:all: pytrickle==0.1.6
 	@touch $@
 
-.PHONY: ffmpeg
-ffmpeg:  # the program is a peer in the tests; root on a Debian machine gets it installed, others are told
-	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ffmpeg >/dev/null; \
-	  else echo "ffmpeg is not installed: the tests that need it are skipped (apt-get install ffmpeg)"; fi; }
+.PHONY: programs
+programs:  # the tests' peers and browser; root on a Debian machine gets them installed, others are told
+	@missing=""; command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || missing="ffmpeg"; \
+	  command -v chromium >/dev/null || missing="$$missing chromium"; \
+	  if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+	      || echo "could not install$$missing: the tests that need it are skipped"; \
+	  elif [ -n "$$missing" ]; then echo "not installed:$$missing; the tests that need it are skipped (apt-get install $$missing)"; fi

@@ -6,6 +6,8 @@ byoc-nb subscribe URL/output | ffplay -    a stream to standard output
 byoc-nb serve processor.py                 a container without a container
 byoc-nb start|params|status|stop URL …     the REST calls that an orchestrator makes
 byoc-nb register                           a capability at an orchestrator
+byoc-nb export processor.py DIR            a file's processor as a container folder; check looks only
+byoc-nb build|push|run DIR                 the folder as an image
 byoc-nb bench                              how fast this is, beside pytrickle and ffmpeg
 """
 
@@ -29,6 +31,7 @@ import aiohttp
 from byoc_nb import __version__, pytrickle_names
 from byoc_nb.bench.command import add_options, bench
 from byoc_nb.errors import ByocError
+from byoc_nb.export.command import add_commands
 from byoc_nb.network.output import copy
 from byoc_nb.network.source import Source
 from byoc_nb.runtime.load import load_processor
@@ -142,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--url", help="of the container, as the orchestrator reaches it (CAPABILITY_URL)")
     register.add_argument("--unregister", action="store_true", help="take it back")
 
+    add_commands(command)
     add_options(command("bench", bench, "measure latency, processor time and memory beside pytrickle and ffmpeg"))
     return parser
 

@@ -41,8 +41,9 @@ def _callable(target: Any, name: str, count: int) -> None:
     try:
         inspect.signature(function, follow_wrapped=False).bind(*[None] * (count + bound))
     except TypeError as error:
+        written = inspect.unwrap(function)
         raise NotAProcessor(
-            f"{_place(inspect.unwrap(function))}: {name}{inspect.signature(function)} can't be called {_WORDS[count]}: {error}",
+            f"{_place(written)}: {name}{inspect.signature(written)} can't be called {_WORDS[count]}: {error}",
             hint="change its arguments and run the cell again",
         ) from None
 

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "network": {"runtime"} | MEDIA,
     "source": {"errors"},
     "export": {"", "network", "runtime", "source"} | MEDIA,
-    "notebook": {"", "export", "network", "runtime", "pytrickle_names", "source"} | MEDIA,
+    "dashboard": {"runtime"} | MEDIA,
+    "notebook": {"", "dashboard", "export", "network", "runtime", "pytrickle_names", "source"} | MEDIA,
     "bench": {"", "network", "runtime"} | MEDIA,
     "cli": {"", "bench", "export", "network", "runtime", "pytrickle_names"} | MEDIA,
     "__main__": {"cli"},
@@ -82,7 +83,7 @@ def test_imports_point_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_the_notebook_knows_jupyter(path: Path) -> None:
     own = room(name_of(path))
-    if own == "notebook":
+    if own in ("notebook", "dashboard"):
         return
     forbidden = NOTEBOOK_ONLY - ({"matplotlib"} if own == "bench" else set())
     tree = ast.parse(path.read_text())

@@ -3,63 +3,73 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import pprint
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import byoc_nb
 from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
-from byoc_nb.export import constants
+from byoc_nb.export import constants, edits, lock, manifest, proof
+from byoc_nb.export.cuda import Platform, platform
 from byoc_nb.export.findings import Finding
 from byoc_nb.export.freeze import MAX_CONSTANT, Frozen, freeze
+from byoc_nb.export.manifest import MANIFEST
+from byoc_nb.export.opened import OpenedFile
+from byoc_nb.export.render import RENDERED, dns_label, label_value, render
 from byoc_nb.export.requirements import requirements
 from byoc_nb.export.wheel import write_wheel
 from byoc_nb.source import Notebook
 
-MANIFEST = "byoc.json"
-_TEMPLATES = Path(__file__).parent / "templates"
-_RENDERED = {
-    "processor.py": "processor.py.j2",
-    "Dockerfile": "Dockerfile.j2",
-    "requirements.txt": "requirements.txt.j2",
-    ".dockerignore": "dockerignore.j2",
-    "README.md": "README.md.j2",
-}
+CLIP = "clip.ts"
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # what an image may be called
 
 
 class ExportError(ByocError, RuntimeError):
-    """The folder can't be written as asked."""
+    """The folder can't be written as asked. `diff`: what the export would have changed of files edited by hand."""
+
+    def __init__(self, message: str, *, hint: str = "", diff: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.diff = diff
 
 
 @dataclass(frozen=True, repr=False)
 class Export:
-    """What was written where."""
+    """What was written where. `changes` is a diff to the export that was there; `proof` as byoc.json has it."""
 
     folder: Path
     name: str
     files: tuple[str, ...]
     warnings: tuple[Finding, ...] = ()
+    proof: Mapping[str, Any] | None = None
+    changes: str = ""
 
     def __str__(self) -> str:
+        changes = f"{self.changes}\n" if self.changes else ""
         return "".join(f"{warning}\n" for warning in self.warnings) + (
-            f"exported {self.name} to {self.folder}: {', '.join(self.files)}\n"
+            f"{changes}exported {self.name} to {self.folder}: {', '.join(self.files)}\n"
+            f"{self._proven()}\n"
             f"run it:   cd {self.folder} && pip install -r requirements.txt && python processor.py\n"
             f"build it: docker build -t {self.name} {self.folder}"
         )
 
     __repr__ = __str__
+
+    def _proven(self) -> str:
+        found = self.proof or {}
+        if "frames" not in found:
+            return "proof:    skipped"
+        how = "bit-equal" if found["equal"] else f"within {found['difference']} of 255"
+        return f"proof:    {found['frames']} frames of the {found['clip']} are {how} to the notebook's"
 
 
 def export(
@@ -70,16 +80,22 @@ def export(
     *,
     name: str = "",
     cpu: bool = False,
+    cuda: str = "",
+    base: str = "",
     force: bool = False,
     params: Mapping[str, Any] | None = None,
     max_constant: int = MAX_CONSTANT,
+    prove: proof.Proof | None = None,
+    hashes: bool = False,
 ) -> Export:
     """Freeze the processor `target_name` of the notebook into `folder`.
 
-    `namespace` is the notebook's, `name` the capability's, `cpu` writes an image without CUDA. `params` are what the
-    processor starts with, `max_constant` is how many bytes of an array may go along as they are. Raises FreezeError,
-    RequirementsError, or ExportError when files there were edited since they were exported (unless `force`) or when
-    the disk does not take them; the folder is then as it was.
+    `namespace` is the notebook's, `name` the capability's. `cpu` writes an image without CUDA, `cuda` ("12.8") and
+    `base` choose it. `params` are what the processor starts with, `max_constant` is how many bytes of an array may go
+    along as they are. `prove`: how to prove that the export gives the notebook's pictures; None skips it, and byoc.json
+    says so. `hashes` locks the requirements with uv. Raises FreezeError, RequirementsError, CudaError, ProofError, or
+    ExportError when files there were edited since they were exported (unless `force`) or when the disk does not take
+    them; the folder is then as it was.
     """
     if target_name not in namespace:
         raise ExportError(f"{target_name} is gone from the notebook", hint="run its cell again")
@@ -90,35 +106,57 @@ def export(
             hint="use small letters, digits and -: --name my-name",
         )
     frozen = freeze(notebook, target_name, namespace, params=params, max_constant=max_constant)
-    needed = requirements(frozen.modules, torch=frozen.uses_torch)
-    if not force:
-        _refuse_edited(folder)
+    pins = requirements(frozen.modules, torch=frozen.uses_torch)
+    torch = next((pin.partition("==")[2] for pin in pins if pin.startswith("torch==")), "")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    built_on = platform(torch, python=python, cuda=cuda, cpu=cpu, base=base)
+    subject = proof.Subject(target_name, namespace[target_name], frozen.params)
+    described = manifest.described(subject.target, frozen.params)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".byoc-", dir=folder.resolve().parent) as staging:
             stage = Path(staging)
             wheel = write_wheel(stage)
             beside = _write_beside(stage, frozen)
-            _render(
+            shutil.copyfile(proof.BUNDLED, stage / CLIP)
+            render(
                 stage,
                 beside=beside,
                 capability=capability,
-                cpu=cpu,
                 frozen=frozen,
+                label=dns_label(capability),
+                lock=lock.lock(pins, python=python, index=built_on.index, hashes=hashes),
                 params=pprint.pformat(frozen.params, width=110, sort_dicts=False),
-                python=f"{sys.version_info.major}.{sys.version_info.minor}",
-                requirements=needed,
+                platform=built_on,
+                python=python,
+                requirements=pins,
+                schema_label=label_value(described["schema"]),
                 version=byoc_nb.__version__,
                 wheel=wheel.name,
+                wheel_hash=lock.of_file(wheel),
             )
-            files = [*_RENDERED, wheel.name, *beside]
-            manifest = {
-                "name": capability,
-                "processor": target_name,
-                "byoc_nb": byoc_nb.__version__,
-                "files": {file: _digest(stage / file) for file in files},
-            }
-            (stage / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+            files = [*RENDERED, CLIP, wheel.name, *beside]
+            if not force:
+                _refuse_edited(folder, stage)
+            proven: dict[str, Any] = {"skipped": "--no-prove"}
+            if prove is not None:
+                keep = folder.resolve().with_name(f"{folder.resolve().name}-proof")
+                with _lent(stage, frozen.opened):
+                    proven = proof.prove(stage, subject, prove, keep=keep)
+            manifest.write(
+                stage,
+                {
+                    "name": capability,
+                    "processor": target_name,
+                    "versions": {"byoc_nb": byoc_nb.__version__, "python": python, "torch": torch or None},
+                    "image": {"base": built_on.base, "cuda": built_on.cuda or None, "driver": built_on.driver or None},
+                    **described,
+                    "requirements": pins,
+                    "proof": proven,
+                    "files": {file: edits.digest(stage / file) for file in files},
+                },
+            )
+            changed = edits.changes(folder, stage, [file for file in RENDERED if file != "requirements.txt"])
             _install(stage, folder, [*files, MANIFEST])
     except metadata.PackageNotFoundError:
         raise ExportError(
@@ -131,7 +169,13 @@ def export(
         raise ExportError(f"{error.filename or folder} is a file, not a folder", hint="export elsewhere") from None
     except OSError as error:
         raise ExportError(f"{folder} can't be written: {error.strerror or error}") from None
-    return Export(folder, capability, (*files, MANIFEST), tuple(frozen.warnings))
+    warnings = (*frozen.warnings, *_unknown(built_on))
+    return Export(folder, capability, (*files, MANIFEST), warnings, proven, changed)
+
+
+def _unknown(built_on: Platform) -> Iterator[Finding]:
+    if built_on.warning:
+        yield Finding("cuda", "warning", built_on.warning, "--cuda or --base choose, --cpu goes without")
 
 
 def _write_beside(stage: Path, frozen: Frozen) -> list[str]:
@@ -144,35 +188,32 @@ def _write_beside(stage: Path, frozen: Frozen) -> list[str]:
     return [*frozen.local_modules, *([constants.FILE] if frozen.constants else [])]
 
 
-def _render(stage: Path, **values: Any) -> None:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    for file, template in _RENDERED.items():
-        (stage / file).write_text(environment.get_template(template).render(values), encoding="utf-8")
-
-
-def _refuse_edited(folder: Path) -> None:
-    """Raise ExportError for files in the folder that are not as an export left them."""
+@contextmanager
+def _lent(stage: Path, opened: Iterable[OpenedFile]) -> Iterator[None]:
+    """For the time of a proof, the files that the processor opens by relative paths lie beside its program, too."""
+    links: list[Path] = []
+    for file in opened:
+        path = PurePath(file.path)
+        target = stage / path
+        if file.found is None or path.is_absolute() or ".." in path.parts or path.parts[0] == "~" or target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(file.found.resolve())
+        links.append(target)
     try:
-        recorded: dict[str, str] = dict(json.loads((folder / MANIFEST).read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        recorded = {}
-    edited = [
-        file
-        for file in sorted({*_RENDERED, *recorded})
-        if (folder / file).is_file() and recorded.get(file) != _digest(folder / file)
-    ]
-    if edited:
+        yield
+    finally:
+        for link in links:
+            link.unlink()
+
+
+def _refuse_edited(folder: Path, stage: Path) -> None:
+    """Raise ExportError for files in the folder that are not as an export left them."""
+    if found := edits.edited(folder, [*RENDERED, CLIP]):
         raise ExportError(
-            f"{', '.join(edited)} in {folder} {'was' if len(edited) == 1 else 'were'} edited or made by somebody else",
+            f"{', '.join(found)} in {folder} {'was' if len(found) == 1 else 'were'} edited or made by somebody else",
             hint="--force overwrites, another folder keeps both",
+            diff=edits.changes(folder, stage, found),
         )
 
 
@@ -188,7 +229,3 @@ def _install(stage: Path, folder: Path, files: list[str]) -> None:
     for old in folder.glob("byoc_nb-*.whl"):
         if old.name not in files:
             old.unlink()
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,6 +14,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import Image
 
 from byoc_nb.errors import ByocError
+from byoc_nb.export import ExportError, image
 from byoc_nb.find import find_processor
 from byoc_nb.notebook import parser as parser_
 from byoc_nb.notebook.cells import Cell, CellError, is_processors, runnable
@@ -36,7 +37,8 @@ SUMMARY = """BYOC: develop a live-video processor in a cell, freeze it into a co
     %byoc history                the versions of this session
     %byoc rollback               go back to the version before, with its parameters
     %byoc check                  what an export would stop at or warn of
-    %byoc export DIR             write processor.py, Dockerfile and all that they need
+    %byoc export DIR             write processor.py, Dockerfile and all that they need; prove that it does the same
+    %byoc build, push, run       the exported folder's image, with docker, podman or buildah
 
 `%byoc COMMAND --help` tells the options of a command.
 """
@@ -50,6 +52,7 @@ class ByocMagics(Magics):
         super().__init__(shell)
         self._shell = shell
         self.workbench = Workbench()
+        self._dashboard: Any = None  # what `serve` shows in a notebook
 
     @no_var_expand
     @line_cell_magic
@@ -59,7 +62,9 @@ class ByocMagics(Magics):
                 return self._line(self._shell.var_expand(line, 2))
             return self._cell(line, cell)
         except ByocError as error:
-            raise UsageError(error.one_line()) from None
+            refused = error.one_line()
+        # Raised outside of `except`: IPython keeps the last error, whose context would keep a replaced model in memory
+        raise UsageError(refused)
 
     # ---- %%byoc
 
@@ -120,6 +125,17 @@ class ByocMagics(Magics):
 
     def _serve(self, **options: Any) -> None:
         print(self.workbench.serve(**options))  # noqa: T201
+        hub = self.workbench.hub
+        if hub is None or getattr(self._shell, "kernel", None) is None:  # a terminal shows no widgets
+            return
+        if self._dashboard is None:
+            try:
+                from byoc_nb.dashboard.widget import Dashboard
+            except ImportError as error:
+                print(f"the dashboard needs {error.name}: pip install 'byoc_nb[lab]'")  # noqa: T201
+                return
+            self._dashboard = Dashboard(self._shell)
+        self._dashboard.show(hub)
 
     def _status(self) -> Any:
         return self.workbench.status()
@@ -154,7 +170,25 @@ class ByocMagics(Magics):
         print("\n".join(map(str, findings)) or "nothing stands in the way of an export")  # noqa: T201
 
     def _export(self, directory: str, **options: Any) -> Any:
-        return self.workbench.export(Path(directory).expanduser(), **options)
+        try:
+            return self.workbench.export(Path(directory).expanduser(), **options)
+        except ExportError as error:
+            if error.diff:
+                print(error.diff)  # noqa: T201
+            raise
+
+    def _build(self, directory: str, **options: Any) -> None:
+        print(f"built {image.build(self._exported(directory), say=print, **options)}")  # noqa: T201
+
+    def _push(self, directory: str, tag: str) -> None:
+        print(f"pushed {tag}@{image.push(self._exported(directory), tag, say=print)}")  # noqa: T201
+
+    def _run(self, directory: str, **options: Any) -> None:
+        image.run(self._exported(directory), say=print, **options)
+
+    def _exported(self, directory: str) -> Path:
+        """The folder that is named, else the one that was exported last."""
+        return Path(directory).expanduser() if directory else self.workbench.exported()
 
 
 ByocMagics.byoc.__doc__ = SUMMARY + "".join(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-from byoc_nb.export.freeze import MAX_CONSTANT
+from byoc_nb.export.image import HELP
+from byoc_nb.export.options import add_check_options, add_export_options, add_image_options
 
 
 class _Help(Exception):
@@ -46,17 +46,9 @@ def _between(low: float, high: float, kind: type[int] | type[float], what: str) 
     return convert
 
 
-def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+)\s*([kMG]?)B?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a size such as 50MB")
-    return int(found[1]) * {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}[found[2].upper()]
-
-
 _port = _between(0, 65535, int, "a port (0 to 65535)")
 _fps = _between(1, 240, float, "a frame rate (1 to 240)")
 _seconds = _between(0.1, 3600, float, "a number of seconds (0.1 to 3600)")
-_CONSTANT_HELP = "how big an array may be that no text makes again and goes along as it is (50MB)"
 
 
 def build() -> tuple[_Parser, dict[str, _Parser]]:
@@ -100,7 +92,7 @@ def build() -> tuple[_Parser, dict[str, _Parser]]:
     record.add_argument("--background", action="store_true", help="return at once; .wait() gives the result")
 
     check = command("check", "show what an export would stop at or warn of, and write nothing")
-    check.add_argument("--max-constant", type=_bytes, default=MAX_CONSTANT, metavar="SIZE", help=_CONSTANT_HELP)
+    add_check_options(check)
 
     command("history", "show the versions of this session")
     rollback = command("rollback", "go back to an earlier version, with the parameters that it had")
@@ -108,12 +100,9 @@ def build() -> tuple[_Parser, dict[str, _Parser]]:
 
     command("stop", "end the stream and the server; the cell and the parameters are kept")
 
-    export = command("export", "freeze the processor into a container folder")
-    export.add_argument("directory", help="the folder to write")
-    export.add_argument("--name", default="", help="the capability's name (from the class's name)")
-    export.add_argument("--cpu", action="store_true", help="an image without CUDA")
-    export.add_argument("--max-constant", type=_bytes, default=MAX_CONSTANT, metavar="SIZE", help=_CONSTANT_HELP)
-    export.add_argument("--force", action="store_true", help="overwrite files that were edited by hand")
+    add_export_options(command("export", "freeze the processor into a container folder"))
+    for name, text in HELP.items():
+        add_image_options(command(name, text), name, directory="")
     return parser, by_name
 
 

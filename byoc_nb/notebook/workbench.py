@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from byoc_nb import params as params_
+from byoc_nb.dashboard.hub import Hub
 from byoc_nb.errors import ByocError
 from byoc_nb.export import Export, Finding, check, export
 from byoc_nb.network.local import LocalNetwork
 from byoc_nb.network.record import PendingRecording, Recording, check_target, record
 from byoc_nb.network.source import Source
+from byoc_nb.notebook.capturing import captured
 from byoc_nb.notebook.cells import Cell
 from byoc_nb.notebook.history import History
 from byoc_nb.notebook.reloading import LoadError, Reloading
@@ -70,8 +72,10 @@ class Workbench:
         self._io: LoopThread | None = None
         self._slot: ProcessorSlot | None = None
         self._network: LocalNetwork | None = None
+        self.hub: Hub | None = None  # the dashboards of the running server, or of the last one
         self._params: dict[str, Any] = {}  # kept while nothing serves
         self._watch: FileWatch | None = None
+        self._exported: Export | None = None  # the last one
         self._switch_seconds = sys.getswitchinterval()
 
     # ---- the processor
@@ -188,35 +192,47 @@ class Workbench:
             return old
         io = self._io = self._io or LoopThread("byoc-io")
         sys.setswitchinterval(SWITCH_SECONDS)
+        over = threading.Event()
         try:
-            network = io.run(self._open(self.cell, options.host, options.port))
+            network, hub = io.run(self._open(self.cell, options.host, options.port, over))
             if old is not None:
                 io.run(old.close(), CLOSE_SECONDS)
         except BaseException:
             if old is None:
                 self._io = None
+                over.wait(CLOSE_SECONDS)  # an interrupted cell: the port is free again before the loop ends
                 io.stop()
                 sys.setswitchinterval(self._switch_seconds)
             raise
-        self._network = network
+        self._network, self.hub = network, hub
         return network
 
-    async def _open(self, cell: Cell, host: str, port: int) -> LocalNetwork:
+    async def _open(self, cell: Cell, host: str, port: int, over: threading.Event) -> tuple[LocalNetwork, Hub]:
+        """Listen and load; `over` is set when that is done, or undone."""
+        try:
+            return await self._listen_and_load(cell, host, port)
+        finally:
+            over.set()
+
+    async def _listen_and_load(self, cell: Cell, host: str, port: int) -> tuple[LocalNetwork, Hub]:
         slot = self._slot or ProcessorSlot()
         network = LocalNetwork(slot, cell.target, host=host, port=port)
+        hub = Hub(network.server)
         await network.listen()
         if self._slot is None:
             try:
                 await slot.load(cell.target, self._params)
                 await self._restore_params(slot)
                 self.reloading.loaded(slot)
-            except Exception as error:
+            except BaseException as error:
                 await network.close()
                 slot.close()
+                if not isinstance(error, Exception):
+                    raise
                 hint = "mend the cell, run it again, then %byoc serve"
                 raise LoadError(f"{cell.name} could not be loaded: {describe(error)}", hint=hint) from error
             self._slot = slot
-        return network
+        return network, hub
 
     async def _restore_params(self, slot: ProcessorSlot) -> None:
         """The parameters that were set before a stop, as far as they still fit."""
@@ -336,10 +352,24 @@ class Workbench:
         cell = self._for_export()
         return check(cell.notebook, cell.name, cell.namespace, params=self._chosen(), max_constant=max_constant)
 
-    def export(self, folder: Path, **options: Any) -> Export:
-        """Freeze the processor's cell and all that it needs into a container folder; see `byoc_nb.export.export`."""
+    def export(self, folder: Path, *, prove: bool = True, tolerance: int = 0, **options: Any) -> Export:
+        """Freeze the processor's cell and all that it needs into a container folder; see `byoc_nb.export.export`.
+
+        Unless `prove` is off, the export must then make the same pictures of what flows now, or of a bundled clip where
+        nothing does, up to a `tolerance` of 255.
+        """
         cell = self._for_export()
-        return export(folder, cell.notebook, cell.name, cell.namespace, params=self._chosen(), **options)
+        channel = self.urls["input"] if self.streaming else ""
+        options["prove"] = captured(self._io, channel, tolerance) if prove else None
+        found = (cell.notebook, cell.name, cell.namespace)
+        self._exported = export(folder, *found, params=self._chosen(), hashes=True, **options)
+        return self._exported
+
+    def exported(self) -> Path:
+        """The folder that was written last; raises WorkbenchError without one."""
+        if self._exported is None:
+            raise WorkbenchError("nothing was exported yet", hint="%byoc export DIR, or name an exported folder")
+        return self._exported.folder
 
     def _for_export(self) -> Cell:
         if self.cell is None:

@@ -295,7 +295,9 @@ def test_export_prints_what_it_wrote_and_refuses_in_one_line(notebook: Notebook,
     notebook.run(f"%byoc export '{folder}' --name my-tint --cpu")
     assert str(notebook.result).startswith("exported my-tint to ")
     (folder / "Dockerfile").write_text("mine")
-    assert "Dockerfile in" in notebook.refused(f"%byoc export '{folder}'")
+    printed = notebook.run(f"%byoc export '{folder}'")
+    assert "\n-mine\n+# syntax=docker" in printed  # what --force would change
+    assert printed.splitlines()[-1].startswith(f"UsageError: Dockerfile in {folder} was edited")
     notebook.run(f"%byoc export '{folder}' --force")
     assert notebook.error is None
     assert "can't name a capability" in notebook.refused(f"%byoc export '{folder}' --name Bad_Name!")

@@ -13,6 +13,17 @@ from byoc_nb.notebook import parser
 
 LINE, COMMANDS = parser.build()
 CELL = parser.cell_parser()
+EXPORT = {
+    "directory": "dir",
+    "name": "",
+    "cpu": False,
+    "cuda": "",
+    "base": "",
+    "force": False,
+    "max_constant": 50_000_000,
+    "prove": True,
+    "tolerance": 0,
+}
 
 
 def parsed(line: str) -> dict[str, Any]:
@@ -72,11 +83,12 @@ def test_every_option_of_serve() -> None:
             "record 'a b.ts' --seconds 0.5 --channel input --background",
             {"path": "a b.ts", "seconds": 0.5, "channel": "input", "background": True},
         ),
-        ("export dir", {"directory": "dir", "name": "", "cpu": False, "force": False, "max_constant": 50_000_000}),
+        ("export dir", EXPORT),
         (
-            "export dir --name x --cpu --force --max-constant 2GB",
-            {"directory": "dir", "name": "x", "cpu": True, "force": True, "max_constant": 2_000_000_000},
+            "export dir --name x --cpu --force --max-constant 2GB --no-prove",
+            EXPORT | {"name": "x", "cpu": True, "force": True, "max_constant": 2_000_000_000, "prove": False},
         ),
+        ("export dir --cuda 12.8 --base x --tolerance 2", EXPORT | {"cuda": "12.8", "base": "x", "tolerance": 2}),
         ("check", {"max_constant": 50_000_000}),
         ("check --max-constant 10kB", {"max_constant": 10_000}),
     ],

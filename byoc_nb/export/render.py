@@ -1,0 +1,54 @@
+"""The texts of an export folder, from their templates."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = Path(__file__).parent / "templates"
+RENDERED = {
+    "processor.py": "processor.py.j2",
+    "Dockerfile": "Dockerfile.j2",
+    "requirements.in": "requirements.in.j2",
+    "requirements.txt": "requirements.txt.j2",
+    ".dockerignore": "dockerignore.j2",
+    "smoke_test.py": "smoke_test.py.j2",
+    "compose.yaml": "compose.yaml.j2",
+    "k8s.yaml": "k8s.yaml.j2",
+    "README.md": "README.md.j2",
+}
+# The answer's body, not only its code: 200 comes with LOADING, too.
+HEALTH = (
+    "import json, os, sys, urllib.request as u; "
+    "sys.exit(json.load(u.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/health', timeout=4))['status'] "
+    "not in ('IDLE', 'OK'))"
+)
+
+
+def render(folder: Path, **values: Any) -> None:
+    """Write every text of an export into the folder; raises ImportError without jinja2."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for file, template in RENDERED.items():
+        text = environment.get_template(template).render(health=HEALTH, **values)
+        (folder / file).write_text(text, encoding="utf-8")
+
+
+def dns_label(name: str) -> str:
+    """A capability's name as Kubernetes takes it for its objects."""
+    return re.sub(r"[._-]+", "-", name)[:63].strip("-")
+
+
+def label_value(value: Any) -> str:
+    """A value as JSON for between the double quotes of a Dockerfile's LABEL."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")

@@ -1,0 +1,69 @@
+"""The controls that come of a JSON schema."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field, create_model
+
+from byoc_nb.dashboard.fields import fields
+
+
+class Mode(Enum):
+    SOFT = "soft"
+    HARD = "hard"
+
+
+class Point(BaseModel):
+    x: int = 0
+
+
+def control(annotation: Any, default: Any) -> dict[str, Any]:
+    (one,) = fields(create_model("Params", value=(annotation, default)))
+    return {key: value for key, value in one.items() if key not in ("name", "title", "description", "default", "load")}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "expected"),
+    [
+        (float, Field(0.3, ge=0, le=1), {"kind": "number", "integer": False, "min": 0, "max": 1, "step": 0.01}),
+        (float, Field(5, gt=0, lt=10), {"kind": "number", "min": 0.1, "max": 9.9, "step": 0.1}),
+        (int, Field(5, gt=0, le=10), {"kind": "number", "integer": True, "min": 1, "max": 10, "step": 1}),
+        (int, Field(8, ge=0, le=64, multiple_of=8), {"kind": "number", "min": 0, "max": 64, "step": 8}),
+        (float, Field(5, ge=0), {"kind": "number", "min": 0, "step": None}),
+        (int | None, None, {"kind": "number", "nullable": True, "integer": True}),
+        (bool, False, {"kind": "bool"}),
+        (Literal["a", "b"], "a", {"kind": "choice", "choices": ["a", "b"]}),
+        (Literal["a"], "a", {"kind": "choice", "choices": ["a"]}),
+        (Literal[1, 2] | None, 1, {"kind": "choice", "choices": [1, 2, None]}),
+        (Mode, Mode.SOFT, {"kind": "choice", "choices": ["soft", "hard"]}),
+        (Mode | None, None, {"kind": "choice", "choices": ["soft", "hard", None]}),
+        (str, "a forest", {"kind": "text", "nullable": False}),
+        (str | None, None, {"kind": "text", "nullable": True}),
+        (str, "#20c060", {"kind": "color"}),
+        (str, Field("red", json_schema_extra={"format": "color"}), {"kind": "color"}),
+        (tuple[float, float], (0, 1), {"kind": "numbers", "fixed": True, "integer": False}),
+        (list[int], [1, 2], {"kind": "numbers", "fixed": False, "integer": True}),
+        (list[str], ["a"], {"kind": "json"}),
+        (dict[str, int], {}, {"kind": "json"}),
+        (Point, Point(), {"kind": "json"}),
+        (int | str, 1, {"kind": "json"}),
+        (Any, None, {"kind": "json"}),
+    ],
+)
+def test_kinds(annotation, default, expected):
+    found = control(annotation, default)
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_titles_descriptions_defaults_and_what_only_loading_takes_up():
+    class Params(BaseModel):
+        steps: int = Field(4, title="Denoising steps", description="more take longer")
+        model: str = Field(default_factory=lambda: "small", alias="model_name", json_schema_extra={"load": True})
+
+    one, other = fields(Params)
+    assert one["title"] == "Denoising steps" and one["description"] == "more take longer" and one["default"] == 4
+    assert not one["load"]
+    assert other["name"] == "model" and other["load"] and other["default"] == "small"
