@@ -11,7 +11,7 @@ from byoc_nb import _openmp
 
 _openmp.prefer_sleep()  # before anything below could import torch
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
@@ -24,6 +24,10 @@ from byoc_nb.runtime.server import StreamServer, run_processor
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from byoc_nb.notebook.workbench import Workbench
+
+    workbench: Workbench
+
 __all__ = [
     "AudioFrame",
     "BaseModel",
@@ -35,6 +39,15 @@ __all__ = [
     "VideoProcessingResult",
     "run_processor",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`byoc_nb.workbench`: what the magics of this notebook drive, and programs without magics."""
+    if name != "workbench":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from byoc_nb.notebook import extension
+
+    return extension.here()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

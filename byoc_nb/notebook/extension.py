@@ -6,6 +6,8 @@ import atexit
 from dataclasses import dataclass
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
 import byoc_nb
 from byoc_nb import pytrickle_names
 from byoc_nb.notebook.magic import COMMANDS, ByocMagics
@@ -27,6 +29,7 @@ class _Loaded:
 
 
 _loaded: dict[Any, _Loaded] = {}  # by shell; a kernel has one
+_programs: list[Workbench] = []  # the one of a program without a shell, once it was asked for
 
 
 def load(shell: Any) -> None:
@@ -68,6 +71,17 @@ def unload(shell: Any) -> None:
 def workbench(shell: Any) -> Workbench:
     """The workbench behind the magics of a shell; raises KeyError before the extension is loaded."""
     return _loaded[shell].magics.workbench
+
+
+def here() -> Workbench:
+    """That of the shell that runs, into which the extension is loaded; without a shell, one of this process."""
+    if (shell := get_ipython()) is not None:
+        load(shell)
+        return workbench(shell)
+    if not _programs:
+        _programs.append(Workbench())
+        atexit.register(_programs[0].stop)
+    return _programs[0]
 
 
 def _pattern(dispatcher: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import sys
 from pathlib import Path
@@ -14,13 +12,12 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import Image
 
 from byoc_nb.errors import ByocError
-from byoc_nb.export import ExportError, image
-from byoc_nb.find import find_processor
+from byoc_nb.export import ExportError
 from byoc_nb.notebook import parser as parser_
-from byoc_nb.notebook.cells import Cell, CellError, is_processors, runnable
-from byoc_nb.notebook.recording import current_cell, record
+from byoc_nb.notebook.cells import CellError, is_processors
 from byoc_nb.notebook.watch import TRIAL_SECONDS
 from byoc_nb.notebook.workbench import Workbench
+from byoc_nb.runtime.reload import Reload
 
 _LINE, COMMANDS = parser_.build()
 _CELL = parser_.cell_parser()
@@ -51,8 +48,7 @@ class ByocMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._shell = shell
-        self.workbench = Workbench()
-        self._dashboard: Any = None  # what `serve` shows in a notebook
+        self.workbench = Workbench(shell)
 
     @no_var_expand
     @line_cell_magic
@@ -72,25 +68,12 @@ class ByocMagics(Magics):
         arguments = parser_.parse(_CELL, line)
         if isinstance(arguments, str):
             return print(arguments)  # noqa: T201
-        code = runnable(cell, self._shell.transform_cell)
-        if _awaits(code):
-            raise CellError("the cell awaits at its top level", hint="move that into load_model")
-        result = self._shell.run_cell(code, store_history=False)
-        if result.error_before_exec is None:
-            record(self._shell, self.workbench.notebook, code, current_cell(self._shell), result)
-        if not result.success:  # IPython has shown the error, with the cell's lines
-            error = result.error_before_exec or result.error_in_exec
-            serving = self.workbench.serving and self.workbench.cell
-            keeps = f"; {serving.name} goes on serving" if serving else ""
-            raise CellError(f"the cell raised {type(error).__name__}{keeps}")
-        return self._use(cell, code, arguments.name, fresh=arguments.fresh, alone=arguments.replace)
+        options = {"fresh": arguments.fresh, "alone": arguments.replace}
+        return self._came_of(self.workbench.run_cell(cell, name=arguments.name, progress=_say_progress, **options))
 
-    def _use(self, text: str, code: str, wanted: str = "", **options: Any) -> Any:
-        """The processor that the code has defined goes into service."""
-        name, target = find_processor(code, self._shell.user_ns, wanted)
-        cell = Cell(text, name, target, self.workbench.notebook, self._shell.user_ns)
-        self.workbench.watch(None)  # a cell takes over from a file
-        reload = self.workbench.use(cell, progress=_say_progress, **options)
+    def _came_of(self, reload: Reload | None) -> Any:
+        """Tell what came of running a processor's cell, after its first frames."""
+        name = self.workbench.history.versions[-1].name
         if not self.workbench.streaming:
             print(f"{name} is ready · %byoc serve streams video through it")  # noqa: T201
             return None
@@ -98,9 +81,9 @@ class ByocMagics(Magics):
             reload.wait(TRIAL_SECONDS)
             if reload.rolled_back:
                 print(reload.traceback, end="", file=sys.stderr)  # noqa: T201
-                running = self.workbench.cell.name if self.workbench.cell else "the old processor"
+                goes_on = self.workbench.cell.name if self.workbench.cell else "the old processor"
                 raise CellError(
-                    f"{name} failed in its first frames and was rolled back, {running} goes on: {reload.rolled_back}",
+                    f"{name} failed in its first frames and was rolled back, {goes_on} goes on: {reload.rolled_back}",
                     hint="mend the cell and run it again",
                 )
         return reload
@@ -123,19 +106,11 @@ class ByocMagics(Magics):
         options = vars(arguments)
         return getattr(self, f"_{options.pop('command')}")(**options)
 
-    def _serve(self, **options: Any) -> None:
+    def _serve(self, **options: Any) -> Workbench:
         print(self.workbench.serve(**options))  # noqa: T201
-        hub = self.workbench.hub
-        if hub is None or getattr(self._shell, "kernel", None) is None:  # a terminal shows no widgets
-            return
-        if self._dashboard is None:
-            try:
-                from byoc_nb.dashboard.widget import Dashboard
-            except ImportError as error:
-                print(f"the dashboard needs {error.name}: pip install 'byoc_nb[lab]'")  # noqa: T201
-                return
-            self._dashboard = Dashboard(self._shell)
-        self._dashboard.show(hub)
+        if getattr(self._shell, "kernel", None) is not None:  # a terminal shows no widgets
+            self.workbench.show()
+        return self.workbench
 
     def _status(self) -> Any:
         return self.workbench.status()
@@ -153,13 +128,7 @@ class ByocMagics(Magics):
         return self.workbench.history
 
     def _rollback(self, version: int | None) -> Any:
-        wanted = self.workbench.history.find(version)
-        if self.workbench.cell is not None and self.workbench.cell.namespace is not self._shell.user_ns:
-            raise CellError("the processor comes from a file", hint="undo the edit there, and save it")
-        params = dict(wanted.params)
-        came_of_it = self._cell(f"--name {wanted.name}", wanted.text)
-        self.workbench.restore(params)
-        return came_of_it
+        return self._came_of(self.workbench.rollback(version, progress=_say_progress))
 
     def _stop(self) -> None:
         stopped = self.workbench.stop()
@@ -171,24 +140,20 @@ class ByocMagics(Magics):
 
     def _export(self, directory: str, **options: Any) -> Any:
         try:
-            return self.workbench.export(Path(directory).expanduser(), **options)
+            return self.workbench.export(directory, **options)
         except ExportError as error:
             if error.diff:
                 print(error.diff)  # noqa: T201
             raise
 
     def _build(self, directory: str, **options: Any) -> None:
-        print(f"built {image.build(self._exported(directory), say=print, **options)}")  # noqa: T201
+        print(f"built {self.workbench.build(directory, **options)}")  # noqa: T201
 
     def _push(self, directory: str, tag: str) -> None:
-        print(f"pushed {tag}@{image.push(self._exported(directory), tag, say=print)}")  # noqa: T201
+        print(f"pushed {tag}@{self.workbench.push(tag, directory)}")  # noqa: T201
 
     def _run(self, directory: str, **options: Any) -> None:
-        image.run(self._exported(directory), say=print, **options)
-
-    def _exported(self, directory: str) -> Path:
-        """The folder that is named, else the one that was exported last."""
-        return Path(directory).expanduser() if directory else self.workbench.exported()
+        self.workbench.run(directory, **options)
 
 
 ByocMagics.byoc.__doc__ = SUMMARY + "".join(
@@ -209,12 +174,3 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, {"True": True, "False": False, "None": None}.get(value, value)
-
-
-def _awaits(code: str) -> bool:
-    """Whether the code awaits outside of functions, for which this cell's own run has no event loop left."""
-    try:
-        compiled = compile(code, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return False  # IPython shows it when it runs the cell
-    return bool(compiled.co_flags & inspect.CO_COROUTINE)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import io
+import threading
+import time
 from typing import Any
 
 from byoc_nb.frames import VideoFrame
+from byoc_nb.runtime.session import StreamSession
 from byoc_nb.runtime.stats import StreamStats
 
 PREVIEW_WIDTH = 640  # pixels of each picture at most; the still goes into the notebook file
@@ -59,6 +62,14 @@ class Status(dict[str, Any]):
             for name, value in self._rows()
         )
         return f"<table>{rows}</table>"
+
+
+def next_pair(session: StreamSession, timeout: float) -> tuple[VideoFrame, VideoFrame] | None:
+    """The next frame and what became of it; after `timeout` seconds, or the stream's end, the last ones."""
+    before, deadline, pause = session.pipeline.newest, time.monotonic() + timeout, threading.Event()
+    while session.pipeline.newest is before and not session.ended and time.monotonic() < deadline:
+        pause.wait(0.01)
+    return session.pipeline.newest
 
 
 def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:

@@ -8,21 +8,12 @@ from pathlib import Path
 
 from byoc_nb.errors import ByocError
 from byoc_nb.notebook.cells import Cell
-from byoc_nb.runtime.load import load_file
+from byoc_nb.notebook.running import of_file
 from byoc_nb.runtime.reload import Reload
 from byoc_nb.runtime.stats import describe
-from byoc_nb.source import Notebook
 
 LOOK_MS = 500
 TRIAL_SECONDS = 2.0  # to wait for a new processor to prove itself, before it is told that it serves
-
-
-def cell_of(spec: str) -> Cell:
-    """The processor of `FILE.py` or `FILE.py:NAME` as a cell; raises LoadError or FindError."""
-    found = load_file(spec)
-    notebook = Notebook()
-    notebook.ran(found.code, 1, namespace=found.namespace)
-    return Cell(found.code, found.name, found.target, notebook, found.namespace)
 
 
 class FileWatch:
@@ -69,7 +60,7 @@ class FileWatch:
 
     def _reload(self) -> str:
         try:
-            reload = self._use(cell_of(self.spec))
+            reload = self._use(of_file(self.spec))
         except ByocError as error:
             return error.one_line()
         except Exception as error:  # nothing that a file does may end the watch for its next version

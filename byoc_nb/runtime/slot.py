@@ -19,6 +19,7 @@ from typing import Any
 from byoc_nb import params as params_
 from byoc_nb.frames import VideoFrame
 from byoc_nb.runtime.host import HOOK_SECONDS, Host, ProcessorExited, release_memory, set_since
+from byoc_nb.runtime.load_time import LoadTimeChanges
 from byoc_nb.runtime.reload import Reload, Trial
 from byoc_nb.runtime.stats import describe
 from byoc_nb.runtime.stream import Stream
@@ -37,8 +38,7 @@ class ProcessorSlot:
         self._replacing = threading.RLock()  # one exchange at a time
         self._lock = threading.Lock()  # for what an exchange and a stream's beginning or end both touch; held briefly
         self._stream: Stream | None = None
-        self._load_time: dict[str, Any] = {}  # changes of load-time parameters that wait for a reload
-        self._loading = 0  # reloads for such changes, that wait or are under way
+        self._load_time = LoadTimeChanges(self._replacing, self._load_with)
         self._closed = False
 
     async def load(self, target: Any, held: Mapping[str, Any] | None = None) -> None:
@@ -240,41 +240,16 @@ class ProcessorSlot:
             return done
         old = host.processor.values
         new = params_.merge(old, changes, ignore_unknown=ignore_unknown)
-        with self._lock:
-            waits = self._loading > 0 and bool(changes.keys() & params_.load_time(old).keys())
+        waits = self._load_time.pending and bool(changes.keys() & params_.load_time(old).keys())
         if params_.load_time(old) == params_.load_time(new) and not waits:
             return host.submit(host.set_params(changes, ignore_unknown=ignore_unknown))
-        with self._lock:
-            self._load_time |= changes
-            self._loading += 1
-        return self._reload_with_them()
+        return self._load_time.put(changes)
 
-    def _reload_with_them(self) -> Future[None]:
-        """Load the current processor again with the load-time changes that have come together until it is its turn."""
-        done: Future[None] = Future()
-        done.set_running_or_notify_cancel()  # nobody can cancel it any more
-
-        def work() -> None:
-            try:
-                with self._replacing:
-                    with self._lock:
-                        changes, self._load_time = self._load_time, {}
-                        host = self.current
-                    if changes and host is not None:
-                        self._change(host, changes)
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-            finally:
-                with self._lock:
-                    self._loading -= 1
-
-        threading.Thread(target=work, name="byoc-reload", daemon=True).start()
-        return done
-
-    def _change(self, host: Host, changes: Mapping[str, Any]) -> None:
-        """Load again with the changes, unless they come to what is loaded."""
+    def _load_with(self, changes: Mapping[str, Any]) -> None:
+        """Load the current processor again with the changes, unless they come to what is loaded."""
+        host = self.current
+        if host is None:
+            return
         old = host.processor.values
         if params_.load_time(params_.merge(old, changes, ignore_unknown=True)) == params_.load_time(old):
             host.submit(host.set_params(changes, ignore_unknown=True)).result()

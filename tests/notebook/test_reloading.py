@@ -73,7 +73,7 @@ def bench(notebook: Notebook) -> Any:
 
 
 def state(notebook: Notebook) -> Any:
-    return bench(notebook)._slot.current.processor.instance
+    return bench(notebook)._serving.slot.current.processor.instance
 
 
 # ---- what decides

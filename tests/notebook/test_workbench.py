@@ -82,7 +82,7 @@ def other_port(port):
 
 
 def session(bench):
-    return bench._network.server.session
+    return bench._serving.server.session
 
 
 def runs(bench, frames=5):
@@ -121,10 +121,10 @@ def test_the_same_arguments_again_reuse_what_runs(bench, port):
 def test_another_source_keeps_the_loaded_processor_and_the_port(bench, port):
     Tint.loads = 0
     bench.serve(port=port, **SMALL)
-    instance = bench._slot.current.processor.instance
+    instance = bench._serving.slot.current.processor.instance
     bench.params({"strength": 0.9})
     bench.serve(port=port, size=(128, 96), fps=25)
-    assert bench._slot.current.processor.instance is instance
+    assert bench._serving.slot.current.processor.instance is instance
     assert (Tint.loads, bench.urls["rest"]) == (1, f"http://127.0.0.1:{port}")
     assert bench.params()["strength"] == 0.9
     runs(bench)
@@ -435,7 +435,7 @@ def test_params_are_checked_and_returned(bench, port):
 
 def test_params_can_be_set_between_two_streams(bench, port):
     bench.serve(port=port, **SMALL)
-    bench._io.run(bench._network.halt())
+    bench._serving.run(bench._serving.network.halt())
     assert bench.params({"strength": 0.2})["strength"] == 0.2
 
 
@@ -468,7 +468,7 @@ def test_the_preview_shows_input_and_output(bench, port, tmp_path):
 def test_the_preview_of_a_stream_that_stands_still_is_its_last_picture(bench, port):
     bench.serve(port=port, **SMALL)
     runs(bench)
-    bench._io.run(bench._network.halt())
+    bench._serving.run(bench._serving.network.halt())
     assert bench.preview(timeout=0.1)[:2] == b"\xff\xd8"
 
 
