@@ -24,6 +24,7 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self._stop: asyncio.Future[None] = self.loop.create_future()
         self._lock, self._ends = threading.Lock(), False
+        self._running: set[Future[Any]] = set()  # a loop holds its tasks weakly: one that waits for ever would be lost
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -35,7 +36,10 @@ class LoopThread:
         """Run a coroutine on the loop, from any thread; RuntimeError once the thread ends."""
         with self._lock:  # what is handed to a loop that ends would never run, nor its future ever resolve
             if not self._ends:
-                return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+                future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+                self._running.add(future)
+                future.add_done_callback(self._running.discard)
+                return future
         coroutine.close()
         raise RuntimeError(f"thread {self.name} has ended")
 

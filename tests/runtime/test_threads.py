@@ -384,3 +384,22 @@ def test_the_end_of_a_thread_leaves_no_warning(no_thread_left, recwarn):
     gc.collect()
     assert not recwarn.list
     assert "byoc-test" not in ours()
+
+
+def test_what_waits_for_ever_is_not_lost(loop_thread):
+    begun, ended = threading.Event(), threading.Event()
+
+    async def wait() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()  # which nobody else knows
+        finally:
+            ended.set()
+
+    loop_thread.submit(wait())
+    assert begun.wait(WAIT)
+    loop_thread.run(asyncio.sleep(0))  # by now it waits
+    gc.collect()
+    assert not ended.is_set()
+    loop_thread.stop()
+    assert ended.is_set()
