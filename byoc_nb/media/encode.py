@@ -83,6 +83,11 @@ class SegmentEncoder:
         for sound in waiting:
             yield from self.audio(sound)
 
+    def cut(self) -> None:
+        """Let the next picture begin a segment, whenever the last one began."""
+        if self._segment_start is not None:
+            self._segment_start -= round(SEGMENT_SECONDS * CLOCK)
+
     def audio(self, frame: AudioFrame) -> Iterator[Chunk]:
         """Encode some sound; before the first picture it waits."""
         if not self._with_audio:

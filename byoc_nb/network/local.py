@@ -6,23 +6,22 @@ container's REST API as the orchestrator does, and publishes the source into it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 import aiohttp
 
 from byoc_nb.errors import ByocError
+from byoc_nb.network.publishing import Publishing
 from byoc_nb.network.source import Source
 from byoc_nb.runtime.pipeline import Policy
 from byoc_nb.runtime.server import StreamServer
 from byoc_nb.runtime.slot import ProcessorSlot
-from byoc_nb.trickle import TrickleError, TrickleServer
+from byoc_nb.trickle import TrickleServer
 
 logger = logging.getLogger(__name__)
 
 TRICKLE_PATH = "/trickle/"
-SOURCE_SECONDS = 2.0  # for a stopped source to end its channel
 INPUT, OUTPUT = "input", "output"
 
 
@@ -36,9 +35,13 @@ class LocalNetwork:
     def __init__(self, slot: ProcessorSlot, target: Any, *, host: str, port: int) -> None:
         self.server = StreamServer(target, host=host, port=port, slot=slot)
         self.trickle = TrickleServer(base_path=TRICKLE_PATH)
-        self.trickle.mount(self.server.app)
-        self.source: Source | None = None
-        self._publishing: asyncio.Task[None] | None = None
+        self.trickle.mount(self.server.app, sweep=False)  # a camera that is off sends nothing, and comes back
+        self._publishing = Publishing()
+
+    @property
+    def source(self) -> Source | None:
+        """What is streamed."""
+        return self._publishing.source
 
     @property
     def urls(self) -> dict[str, str]:
@@ -73,22 +76,12 @@ class LocalNetwork:
         except BaseException:
             source.join(0.0)
             raise
-        self.source = source
-        self._publishing = asyncio.create_task(self._publish(source, urls["input"]))
+        self._publishing.start(source, urls["input"], self._source_failed)
 
     async def halt(self) -> None:
         """End the stream and its source; the container stays, with the processor loaded."""
         await self.server.stop_stream()
-        if self.source is not None:
-            self.source.stop()
-        if self._publishing is not None:
-            await asyncio.wait({self._publishing}, timeout=SOURCE_SECONDS)
-            self._publishing.cancel()
-            await asyncio.gather(self._publishing, return_exceptions=True)
-            self._publishing = None
-        if self.source is not None:
-            await asyncio.to_thread(self.source.join, 2.0)
-            self.source = None
+        await self._publishing.stop()
 
     async def close(self) -> None:
         """End everything and free the port."""
@@ -96,9 +89,8 @@ class LocalNetwork:
         self.trickle.close_all()
         await self.server.stop()
 
-    async def _publish(self, source: Source, url: str) -> None:
-        try:
-            await source.run(url)
-        except TrickleError as error:
-            if self.server.active:
-                logger.warning("the source stopped: %s", error.one_line())
+    def _source_failed(self, error: ByocError) -> None:
+        """What it sent is through: so is the stream."""
+        self.trickle.close(INPUT)
+        if self.server.active:
+            logger.warning("the source stopped: %s", error.one_line())

@@ -5,76 +5,183 @@ H.264 without B-frames and Opus at 48 kHz, a key frame and a new segment every t
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
-import select
-import sys
+import math
 import threading
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-import av
-import av.stream
-
-from byoc_nb.errors import ByocError
-from byoc_nb.frames import MPEG_TIME_BASE, AudioFrame, VideoFrame
+from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.media.cover import Cover
 from byoc_nb.media.decode import FrameRateLimit
-from byoc_nb.media.encode import CLOCK, SegmentEncoder, ticks
+from byoc_nb.media.encode import Chunk, SegmentEncoder
+from byoc_nb.network.clock import PlayClock
+from byoc_nb.network.sources.feed import CUT, Given, SourceError
+from byoc_nb.network.sources.kinds import open_feed
 from byoc_nb.runtime.egress import TimedChunk, publish_segments
 from byoc_nb.runtime.threads import Closed, CrossQueue
 
+__all__ = ["Source", "SourceError"]
 logger = logging.getLogger(__name__)
 
-TEST_PATTERN, STANDARD_INPUT = "testsrc", "-"
-DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30
 QUALITY = 20  # CRF: the source should lose nothing that the eye sees
-LATE_SECONDS = 1.0  # a source this far behind the clock goes on from where it is instead of hurrying
-
-
-class SourceError(ByocError, OSError):
-    """The source can't be opened or holds no video."""
+SLOWEST, FASTEST = 0.25, 4.0
+WAITING_PICTURES = 4  # between the feed and the encoder
+SOUNDS_A_PICTURE = 16  # how many sounds take as much room
+FEED_SECONDS = 0.5  # for a feed to end; one that hangs ends by itself later
 
 
 class Source:
-    """A file, a URL that PyAV opens, or "testsrc" (a moving pattern with a tone), as a real-time publisher.
+    """Something to play, as a real-time publisher.
 
-    `size` (width, height) scales to cover and crops; `fps` limits the rate (and sets it for the test pattern);
+    `spec` is one of
+
+    - a video file; a folder of images, each shown for 1/`fps` s (one second by default), all in the first one's size;
+    - a URL that libav opens: http(s), rtmp, rtsp and so on; it is opened anew where it breaks off;
+    - "trickle+http://HOST/CHANNEL" (or https): a channel of a trickle server, until it ends;
+    - "testsrc": a moving pattern with a tone; "-": MPEG-TS on standard input, read from when `run` begins;
+    - "webcam": the JPEGs that are given to `push`;
+    - a callable that returns an iterator, or an iterable, of pictures: NumPy arrays and torch tensors in the shapes and
+      types of `VideoFrame.replace_tensor`, at `fps` (30 by default).
+
+    `size` (width, height) scales to cover and crops; `fps` limits the rate where it doesn't set it as above;
     `loop` starts again at the end, on one continuous clock; `realtime` keeps the video's own pace, without it frames
-    go as fast as they can be encoded. Raises SourceError at once when there is nothing to play.
+    go as fast as they can be encoded.
 
-    "-" is MPEG-TS on standard input, which is read from when `run` begins, and whose SourceError `run` raises.
+    Raises SourceError when there is nothing to play, after 10 s at the latest; on an asyncio loop, call it by
+    `asyncio.to_thread`. What only shows later (standard input, a generator's own error) is raised by `run`.
     """
 
     def __init__(
         self,
-        spec: str,
+        spec: Any,
         *,
         size: tuple[int, int] | None = None,
         fps: float | None = None,
         loop: bool = True,
         realtime: bool = True,
     ) -> None:
-        self.spec, self._size, self._fps = spec, size, fps
-        self._loop, self._realtime = loop and spec != STANDARD_INPUT, realtime
-        self._input = _StandardInput() if spec == STANDARD_INPUT else None
-        self._container = None if self._input else self._open()
+        self._feed = open_feed(spec, size=size, fps=fps, loop=loop)
+        self._size, self._fps, self._realtime = size, fps, realtime
+        self.frames_sent, self._position, self._speed = 0, 0.0, 1.0
         self._error: SourceError | None = None
-        self.frames_sent = 0
+        self._frames: CrossQueue[tuple[Given, float | None]] = CrossQueue(
+            WAITING_PICTURES * SOUNDS_A_PICTURE,
+            weigh=lambda item: SOUNDS_A_PICTURE if isinstance(item[0], VideoFrame) else 1,
+        )
+        self._seeking = False  # what comes up to the next CUT is from before
         self._chunks: CrossQueue[TimedChunk] = CrossQueue(4 << 20, weigh=lambda item: len(item[0].data))
-        self._stop = threading.Event()
+        self._stopped, self._nudge = False, threading.Event()
+        self._reader = threading.Thread(target=self._read, name="byoc-feed", daemon=True)
         self._thread = threading.Thread(target=self._encode, name="byoc-source", daemon=True)
+
+    @property
+    def kind(self) -> str:
+        """ "file", "images", "testsrc", "url", "generator", "trickle", "webcam" or "stdin"."""
+        return self._feed.kind
+
+    @property
+    def spec(self) -> str:
+        """What is played, for people: a URL without its credentials, a generator's name."""
+        return self._feed.label
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, None where there is no end or it isn't known."""
+        return self._feed.duration
+
+    @property
+    def position(self) -> float | None:
+        """Seconds from the beginning of what is played, None where `duration` is."""
+        return None if self.duration is None else self._position
+
+    @property
+    def seekable(self) -> bool:
+        """Whether `seek` and `speed` can be used."""
+        return self.duration is not None
+
+    @property
+    def loop(self) -> bool:
+        """Whether it starts again at its end; may be set at any time, SourceError where it can't."""
+        return self._feed.loop
+
+    @loop.setter
+    def loop(self, value: bool) -> None:
+        if value and not self._feed.loopable:
+            raise SourceError(f"{self.spec} can't start again at its end")
+        self._feed.loop = value
+
+    @property
+    def speed(self) -> float:
+        """How fast it plays, 0.25 to 4; may be set at any time, from any thread.
+
+        At another speed than 1 the sound is dropped. Faster than 1, pictures are left out so that no more of them come
+        in a second than before. Setting it raises SourceError where `seekable` is False, ValueError out of the range.
+        """
+        return self._speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        if not SLOWEST <= value <= FASTEST:
+            raise ValueError(f"a speed is from {SLOWEST} to {FASTEST:.0f}, not {value}")
+        self._check_seekable("played at another speed")
+        self._speed = float(value)
+        self._nudge.set()
+
+    def seek(self, seconds: float) -> None:
+        """Go on from `seconds` after the beginning, or the nearest there is; from any thread.
+
+        The picture there is shown at once, as a key frame that begins a segment; the stream's clock goes on.
+        Raises SourceError where `seekable` is False, ValueError for what is no number.
+        """
+        if not math.isfinite(seconds):
+            raise ValueError(f"a position is in seconds, not {seconds}")
+        self._check_seekable("sought in")
+        self._seeking = True
+        self._feed.seek(seconds)
+        self._frames.drain()
+        self._nudge.set()
+
+    def push(self, jpeg: bytes) -> bool:
+        """A picture for "webcam"; see `WebcamFeed.push`. Raises SourceError for another kind."""
+        return self._feed.push(jpeg)
+
+    def describe(self) -> dict[str, Any]:
+        """All of it for a dashboard, as JSON takes it; `error` is why it ended, None while it plays.
+
+        A webcam also has `dropped` and `damaged`, the pictures that were not shown.
+        """
+        size = self._size or self._feed.size
+        return {
+            "kind": self.kind,
+            "spec": self.spec,
+            "position": self.position,
+            "duration": self.duration,
+            "seekable": self.seekable,
+            "speed": self.speed,
+            "loop": self.loop,
+            "fps": self._fps or self._feed.fps,
+            "size": list(size) if size else None,
+            "frames_sent": self.frames_sent,
+            "error": self._error.one_line() if self._error else None,
+            **self._feed.counts,
+        }
+
+    # ---- its life
 
     async def run(self, url: str, *, verify_tls: bool = False) -> None:
         """Publish to the channel until the end or `stop`; then delete the channel, which ends the stream.
 
-        Raises TrickleError when the channel is gone, SourceError when standard input can't be played.
+        Raises TrickleError when the channel is gone, SourceError when the source can't be played; then a channel to
+        which nothing was sent is left for another try.
         """
+        self._reader.start()
         self._thread.start()
         try:
-            await publish_segments(url, self._chunks, done=lambda: self._error is None, verify_tls=verify_tls)
+            await publish_segments(
+                url, self._chunks, done=lambda: self._error is None or self.frames_sent > 0, verify_tls=verify_tls
+            )
         finally:
             self.stop()
         if self._error is not None:
@@ -82,178 +189,111 @@ class Source:
 
     def stop(self) -> None:
         """End soon; from any thread."""
-        self._stop.set()
+        self._stopped = True
+        self._frames.close(discard=True)
         self._chunks.close()
-        if self._input is not None:
-            self._input.stop()
+        self._feed.stop()
+        self._nudge.set()
 
     def join(self, timeout: float) -> None:
-        """Wait until the source's thread has ended, which closes the file."""
+        """Wait until the source's threads have ended, which closes what was open.
+
+        A feed that hangs (a server that has fallen silent, a generator that sleeps) is left to end by itself.
+        """
         if self._thread.ident is None:
-            self._close()
+            self._feed.stop()
+            self._feed.close()
         else:
             self._thread.join(timeout)
+            self._reader.join(min(timeout, FEED_SECONDS))
+
+    def _check_seekable(self, what: str) -> None:
+        if not self.seekable:
+            raise SourceError(f"{self.spec} can't be {what}", hint="that needs a file or a folder of images")
+
+    # ---- the feed's thread
+
+    def _read(self) -> None:
+        try:
+            for frame in self._feed.frames():
+                self._frames.put((frame, self._feed.position))
+        except Closed:
+            pass
+        except SourceError as error:
+            self._error = None if self._stopped else error
+        except Exception as error:  # a file that can't be read on, say; what was sent goes through
+            logger.warning("the source %s ended: %s", self.spec, getattr(error, "strerror", None) or error)
+        finally:
+            self._frames.close()
+            self._feed.close()
 
     # ---- the source's thread
 
     def _encode(self) -> None:
         try:
-            self._container = self._container or self._open()
-            self._encode_all()
-        except Closed:
-            pass
-        except SourceError as error:
-            self._error = None if self._stop.is_set() else error
-        except Exception as error:  # a URL that breaks off, say; what was sent goes through
-            logger.warning("the source %s ended: %s", self.spec, getattr(error, "strerror", None) or error)
+            with contextlib.suppress(Closed):
+                self._encode_all()
+        except Exception as error:
+            logger.warning("the source %s ended: %s", self.spec, error)
+            self.stop()
         self._chunks.close()
-        self._close()
-
-    def _close(self) -> None:
-        if self._container is not None:
-            self._container.close()
-        if self._input is not None:
-            self._input.close()
 
     def _encode_all(self) -> None:
-        container: Any = self._container
-        kinds = {stream.type for stream in container.streams}
-        encoder = SegmentEncoder(with_video=True, with_audio="audio" in kinds, quality=QUALITY)
-        for frame in self._paced(self._frames()):
-            if isinstance(frame, VideoFrame):
-                chunks = encoder.video(frame.to_av(), ticks(frame), frame.color)
-                self.frames_sent += 1
-            else:
-                chunks = encoder.audio(frame)
-            for chunk in chunks:
-                self._chunks.put((chunk, None))
-        for chunk in encoder.flush():
-            self._chunks.put((chunk, None))
-
-    def _paced(self, frames: Iterator[VideoFrame | AudioFrame]) -> Iterator[VideoFrame | AudioFrame]:
-        """Each frame when its time has come."""
-        begin: float | None = None
-        for frame in frames:
-            if not self._realtime:
-                if self._stop.is_set():
-                    return
-                yield frame
-                continue
-            if begin is None:
-                begin = time.monotonic() - frame.seconds
-            wait = begin + frame.seconds - time.monotonic()
-            if wait < -LATE_SECONDS:
-                begin -= wait
-            if self._stop.wait(max(0.0, wait)):
-                return
-            yield frame
-
-    def _frames(self) -> Iterator[VideoFrame | AudioFrame]:
-        """The frames of pass after pass on one clock that begins at 0."""
-        container: Any = self._container
-        offset = 0
-        while True:
-            end = offset
-            for frame in self._one_pass(offset):
-                if isinstance(frame, VideoFrame):
-                    end = max(end, frame.timestamp + self._interval)
-                elif self._length is None:
-                    end = max(end, frame.timestamp + frame.nb_samples * CLOCK // frame.rate)
-                elif frame.timestamp >= offset + self._length:
-                    continue  # a loop is as long as its pictures; sound beyond would be cut by the next pass's
-                yield frame
-            if not self._loop or end <= offset + self._interval:
-                return
-            offset = end
-            container.seek(0)
-
-    def _one_pass(self, offset: int) -> Iterator[VideoFrame | AudioFrame]:
-        container: Any = self._container
-        video = container.streams.video[0]
-        audio = container.streams.audio[0] if container.streams.audio else None
-        rate = self._fps or float(video.average_rate or DEFAULT_FPS)
-        self._interval = round(CLOCK / rate)
-        length = video.duration and video.time_base and round(video.duration * video.time_base * CLOCK)
-        self._length = length if self._loop else 1 << 62
-        limit = FrameRateLimit(self._fps) if self._fps else None
+        clock = PlayClock(realtime=self._realtime)
         cover = Cover(self._size) if self._size else None
-        start = None if container.start_time is None else container.start_time * CLOCK // av.time_base
-        for packet in container.demux(*(stream for stream in (video, audio) if stream)):
-            try:
-                frames: list[Any] = packet.decode()
-            except av.FFmpegError:
-                continue  # a damaged packet costs its frames
-            for frame in frames:
-                if frame.pts is None or frame.time_base is None:
+        rate: float | None = None
+        limit: FrameRateLimit | None = None
+        encoder: SegmentEncoder | None = None
+        with contextlib.suppress(Closed):
+            while True:
+                frame, position = self._frames.get()
+                if frame is CUT:
+                    self._seeking = False
+                    clock.cut()
+                    if encoder is not None:
+                        encoder.cut()
                     continue
-                pts = round(frame.pts * frame.time_base * CLOCK)
-                start = pts if start is None else start
-                pts += offset - start
-                if pts < offset:
-                    continue  # priming sound, which an edit list leaves out
-                if isinstance(frame, av.AudioFrame):
-                    yield AudioFrame(frame, pts, MPEG_TIME_BASE)
-                elif limit is None or limit.keeps(pts):
-                    picture = cover(frame) if cover else frame
-                    yield VideoFrame(picture, pts, MPEG_TIME_BASE)
+                encoder = encoder or SegmentEncoder(with_audio=self._feed.audio, quality=QUALITY)
+                at, shown = frame.timestamp, self._await(frame.timestamp, clock)
+                if shown is None:
+                    continue
+                if isinstance(frame, AudioFrame):
+                    if clock.speed == 1.0:
+                        frame.timestamp = shown
+                        self._send(encoder.audio(frame))
+                        clock.shown(at, shown, picture=False)
+                    continue
+                clock.shown(at, shown, picture=True)
+                if rate != (rate := self._rate()):
+                    limit = FrameRateLimit(rate) if rate else None
+                if limit is None or limit.keeps(shown):
+                    picture = frame.to_av()
+                    self._send(encoder.video(cover(picture) if cover else picture, shown, frame.color))
+                    self.frames_sent += 1
+                    self._position = position or 0.0
+        if encoder is not None and not self._stopped:
+            self._send(encoder.flush())
 
-    def _open(self) -> Any:
-        if self.spec == TEST_PATTERN:
-            (width, height), fps = self._size or DEFAULT_SIZE, self._fps or DEFAULT_FPS
-            graph = f"testsrc2=size={width}x{height}:rate={fps}[out0];sine=frequency=440:sample_rate=48000[out1]"
-            return av.open(graph, format="lavfi")
-        target: Any = self._input or self.spec
-        if self._input is None and "://" not in self.spec:
-            path = Path(self.spec).expanduser()
-            if not path.exists():
-                raise SourceError(f"no such file: {self.spec}", hint="give the path of a video file, or testsrc")
-            if path.is_dir():
-                raise SourceError(f"{self.spec} is a folder", hint="give a video file, or testsrc")
-            target = str(path)
-        form, name = ("mpegts", "standard input") if self._input else (None, self.spec)
-        timeout = None if self._input else (10.0, 10.0)  # a pipe may be silent for as long as it likes
-        try:
-            container = av.open(target, format=form, timeout=timeout)
-        except PermissionError:
-            raise SourceError(f"{name} can't be read: permission denied") from None
-        except (av.InvalidDataError, av.EOFError):
-            raise SourceError(f"{name} isn't {'MPEG-TS' if form else 'a video file'} that can be read") from None
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(f"{name} can't be opened: {getattr(error, 'strerror', None) or error}") from None
-        if container.format.name == "tty":  # libav takes any text for pictures of a terminal
-            container.close()
-            raise SourceError(f"{name} isn't a video file that can be read")
-        cover_art = av.stream.Disposition.attached_pic
-        if all(stream.disposition & cover_art for stream in container.streams.video):
-            container.close()
-            raise SourceError(f"{name} holds no video")
-        return container
+    def _rate(self) -> float | None:
+        """How many pictures a second are enough; None for all of them."""
+        rate = None if self._feed.sets_rate else self._fps
+        return rate or (self._feed.fps if self._speed > 1.0 else None)
 
+    def _await(self, at: int, clock: PlayClock) -> int | None:
+        """When the frame is shown, once it is then; None for one that a seek has overtaken. Raises Closed."""
+        while not self._seeking:
+            if self._stopped:
+                raise Closed
+            if clock.speed != self._speed:
+                clock.change_speed(self._speed)
+            # where more of them wait already, it is we who are late
+            shown, wait = clock.due(at, slips=self._feed.slips and not len(self._frames))
+            if wait <= 0.0 or self._feed.live:
+                return shown
+            if self._nudge.wait(wait):
+                self._nudge.clear()
+        return None
 
-class _StandardInput:
-    """Standard input as PyAV reads files: what is there at once, and an end that another thread may bring about."""
-
-    def __init__(self) -> None:
-        if sys.stdin is None:
-            raise SourceError("standard input is closed", hint="pipe MPEG-TS into it")
-        self._stopped, self._stopping = os.pipe()
-        self._lock = threading.Lock()
-
-    def read(self, size: int) -> bytes:
-        readable, _, _ = select.select([0, self._stopped], [], [])
-        return b"" if self._stopped in readable else os.read(0, size)
-
-    def stop(self) -> None:
-        """End the input; idempotent."""
-        with self._lock:
-            if self._stopping >= 0:
-                os.close(self._stopping)
-                self._stopping = -1
-
-    def close(self) -> None:
-        """Free what `read` needs."""
-        self.stop()
-        with self._lock:
-            if self._stopped >= 0:
-                os.close(self._stopped)
-                self._stopped = -1
+    def _send(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            self._chunks.put((chunk, None))

@@ -94,11 +94,15 @@ class TrickleServer:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    def mount(self, app: web.Application) -> None:
-        """Serve everything under `base_path` of `app`, which must not have started; its shutdown ends all channels."""
+    def mount(self, app: web.Application, *, sweep: bool = True) -> None:
+        """Serve everything under `base_path` of `app`, which must not have started; its shutdown ends all channels.
+
+        Without `sweep`, a channel on which nothing is sent stays.
+        """
         app.router.add_route("*", self.base_path + "{tail:.*}", self._handle)
         app.on_shutdown.append(self._shut_down)
-        app.cleanup_ctx.append(self._sweeping)
+        if sweep:
+            app.cleanup_ctx.append(self._sweeping)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen and give the base URL, without a trailing slash: a channel is at `f"{base}/{name}"`.

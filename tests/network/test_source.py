@@ -115,8 +115,7 @@ async def test_the_test_pattern_has_the_size_and_rate_that_were_asked_for(trickl
 
 async def test_the_test_patterns_defaults():
     source = Source("testsrc")
-    video = source._container.streams.video[0]
-    assert (video.width, video.height, video.average_rate) == (640, 480, 30)
+    assert (source.describe()["size"], source.describe()["fps"]) == ([640, 480], 30)
     source.join(0)
 
 

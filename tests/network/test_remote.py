@@ -1,0 +1,165 @@
+"""A container elsewhere, driven with our source over our channels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from kit import auntil, number_of, picture
+
+from byoc_nb import BaseModel, Field, FrameProcessor, StreamServer
+from byoc_nb.network.container import Container, ContainerError, Refused
+from byoc_nb.network.remote import RemoteNetwork
+from byoc_nb.network.source import Source
+from byoc_nb.runtime.ports import PortInUse, free_port
+
+TOKEN = "of-the-container"
+
+
+class Dim(FrameProcessor):
+    class Params(BaseModel):
+        level: float = Field(1.0, ge=0, le=1)
+
+    def process_video_async(self, frame):
+        if self.params.level == 0:
+            raise ValueError("too dark")
+        return frame.replace_array((frame.array * self.params.level).astype("uint8"))
+
+
+def numbered():
+    """Pictures that show their number."""
+    for number in range(4096):
+        yield picture(number, format="rgb24").to_ndarray()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StreamServer]:
+    running = StreamServer(Dim, host="127.0.0.1", port=0, token=TOKEN)
+    await running.start_server()
+    await running.loaded()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def remote(server: StreamServer, no_thread_left: None) -> AsyncIterator[RemoteNetwork]:
+    made = RemoteNetwork(Container(f"http://127.0.0.1:{server.port}", token=TOKEN))
+    await made.listen()
+    yield made
+    await made.close()
+
+
+async def test_pictures_go_through_it_and_are_paired_by_their_time(remote: RemoteNetwork) -> None:
+    await remote.play(Source(numbered))
+    watching = remote.watching
+    await auntil(lambda: watching.stats.frames_out > 15)
+    before, after = watching.newest
+    assert number_of(before) == number_of(after) and before.timestamp == after.timestamp
+    assert remote.active and 0 < watching.latency(0.5) < 2000
+    assert set(remote.urls) == {"rest", "trickle", "input", "output"}
+
+
+async def test_its_parameters_are_seen_and_set(remote: RemoteNetwork, server: StreamServer) -> None:
+    assert remote.schema["properties"]["level"]["maximum"] == 1 and remote.values == {"level": 1.0}
+    await remote.change({"level": 0.75})  # before there is a stream: it begins with it
+    await remote.play(Source("testsrc", size=(96, 64)))
+    await auntil(lambda: remote.watching.newest)
+    assert server.slot.current.processor.values.level == 0.75
+    await remote.change({"level": 0.25})
+    await auntil(lambda: remote.watching.newest[1].array.mean() < 0.4 * remote.watching.newest[0].array.mean())
+    with pytest.raises(Refused) as caught:
+        await remote.change({"level": 7})
+    assert list(caught.value.errors) == ["level"] and remote.values == {"level": 0.25}
+    await server.update_params({"level": 0.5})  # by somebody else
+    await auntil(lambda: remote.values == {"level": 0.5})
+    await remote.change({"level": 0})
+    await auntil(lambda: "too dark" in str(remote.status.get("last_error")))
+
+
+async def test_another_source_takes_the_place_of_the_first(remote: RemoteNetwork) -> None:
+    await remote.play(Source("testsrc", size=(96, 64)))
+    await auntil(lambda: remote.watching.newest)
+    first = remote.urls["input"]
+    await remote.play(Source("testsrc", size=(128, 96)))
+    await auntil(lambda: remote.watching.newest[1].width == 128)
+    assert remote.urls["input"] != first, "nobody can go on reading or writing by the old name"
+
+
+async def test_it_ends_when_the_container_does(remote: RemoteNetwork, server: StreamServer) -> None:
+    await remote.play(Source("testsrc", size=(96, 64)))
+    await auntil(lambda: remote.watching.newest)
+    await server.stop_stream()
+    await auntil(lambda: not remote.active)
+    assert remote.ended == "the container ended the stream"
+    await remote.play(Source("testsrc", size=(96, 64)))
+    await auntil(lambda: remote.watching.stats.frames_out)
+    await server.stop()
+    await auntil(lambda: "can't be reached" in remote.ended)
+
+
+async def test_a_source_that_ends_ends_the_stream(remote: RemoteNetwork) -> None:
+    await remote.play(Source(iter([picture(n, format="rgb24").to_ndarray() for n in range(20)])))
+    await auntil(lambda: not remote.active)
+    assert remote.watching.stats.frames_out == 20
+
+
+async def test_a_container_that_is_busy_keeps_its_stream(remote: RemoteNetwork, server: StreamServer) -> None:
+    await remote.play(Source("testsrc", size=(96, 64)))
+    other = RemoteNetwork(Container(remote.container.url, token=TOKEN))
+    await other.listen()
+    source = Source("testsrc", size=(96, 64))
+    with pytest.raises(Refused, match="took no stream"):
+        await other.play(source)
+    await other.close()
+    assert server.active and not other.active
+    at = remote.watching.stats.frames_out
+    await auntil(lambda: remote.watching.stats.frames_out > at + 3)
+
+
+async def test_what_is_no_container_is_told() -> None:
+    with pytest.raises(ContainerError, match="isn't a URL"):
+        Container("localhost:8000")
+    with pytest.raises(ContainerError, match="can't be reached"):
+        await RemoteNetwork(Container(f"http://127.0.0.1:{free_port('127.0.0.1')}")).listen()
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    with pytest.raises(ContainerError, match="no BYOC container"):
+        await RemoteNetwork(Container(f"http://127.0.0.1:{runner.addresses[0][1]}")).listen()
+    await runner.cleanup()
+
+
+async def test_a_token_that_is_missing_and_a_port_that_is_taken(server: StreamServer) -> None:
+    url = f"http://127.0.0.1:{server.port}"
+    with pytest.raises(ContainerError, match="answers /stream/status with 401"):
+        await RemoteNetwork(Container(url)).listen()
+    with pytest.raises(PortInUse):
+        await RemoteNetwork(Container(url, token=TOKEN), port=server.port).listen()
+
+
+def test_a_container_elsewhere_must_be_able_to_call_this_machine() -> None:
+    there = Container("http://192.0.2.7:8000")
+    with pytest.raises(ContainerError, match=r"can't reach 127\.0\.0\.1") as caught:
+        RemoteNetwork(there)
+    assert "--host 0.0.0.0" in caught.value.hint
+    assert RemoteNetwork(there, host="10.0.0.1")._reach == "10.0.0.1"
+    assert RemoteNetwork(there, reach="tunnel.example")._reach == "tunnel.example"
+
+
+async def test_the_stream_routes_of_older_containers_are_found() -> None:
+    async def status(request: web.Request) -> web.Response:
+        return web.json_response({"state": "IDLE"})
+
+    app = web.Application()
+    app.router.add_get("/api/stream/status", status)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    container = Container(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+    await container.open()
+    assert await container.status() == {"state": "IDLE"}
+    assert await container.schema() is None
+    await asyncio.gather(container.close(), runner.cleanup())
