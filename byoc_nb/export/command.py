@@ -41,7 +41,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> Work:
     found, notebook = _load(options.processor)
-    chosen = {name: getattr(options, name) for name in ("name", "cpu", "cuda", "base", "force", "max_constant")}
+    chosen = _given(options, "name", "cpu", "cuda", "base", "force", "max_constant", "weights", "runtime")
     try:
         done = export(
             Path(options.directory),
@@ -62,13 +62,13 @@ def _export(options: argparse.Namespace) -> Work:
 
 def _check(options: argparse.Namespace) -> Work:
     found, notebook = _load(options.processor)
-    findings = check(notebook, found.name, found.namespace, max_constant=options.max_constant)
+    findings = check(notebook, found.name, found.namespace, **_given(options, "max_constant", "runtime"))
     _say("\n".join(map(str, findings)) or "nothing stands in the way of an export")
     return _status(int(any(finding.level == "error" for finding in findings)))
 
 
 def _build(options: argparse.Namespace) -> Work:
-    tag = image.build(Path(options.directory), say=_say, tag=options.tag, platform=options.platform)
+    tag = image.build(Path(options.directory), say=_say, **_given(options, "tag", "platform", "secrets"))
     _say(f"built {tag}")
     return _status(0)
 
@@ -88,6 +88,10 @@ def _load(spec: str) -> tuple[Loaded, Notebook]:
     found, notebook = load_file(spec), Notebook()
     notebook.ran(found.code, 1, namespace=found.namespace)
     return found, notebook
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names}
 
 
 async def _status(number: int) -> int:

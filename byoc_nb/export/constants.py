@@ -1,4 +1,4 @@
-"""Arrays that are kept as values, in a safetensors file beside `processor.py`."""
+"""Arrays and dicts of them, such as a state dict, kept as values: in a safetensors file beside `processor.py`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,38 @@ def is_array(value: Any) -> bool:
     )
 
 
+def is_kept(value: Any) -> bool:
+    """Whether it can be kept: an array, or a dict of arrays of one kind by name."""
+    if not isinstance(value, dict):
+        return is_array(value)
+    arrays = list(value.values())
+    return (
+        bool(arrays)
+        and all(isinstance(key, str) for key in value)
+        and all(map(is_array, arrays))
+        and len(set(map(is_tensor, arrays))) == 1
+    )
+
+
 def is_tensor(value: Any) -> bool:
-    """Whether it is one of torch's, given that `is_array` says yes."""
-    return type(value).__module__ != "numpy"
+    """Whether it is one of torch's, given that `is_kept` says yes."""
+    return all(type(one).__module__ != "numpy" for one in _arrays(value))
+
+
+def is_on_gpu(value: Any) -> bool:
+    """Whether any of it lies there."""
+    return any(getattr(one, "is_cuda", False) for one in _arrays(value))
 
 
 def size_of(value: Any) -> int:
     """How many bytes the numbers take."""
-    return int(value.nbytes)
+    return sum(int(one.nbytes) for one in _arrays(value))
+
+
+def is_model(value: Any) -> bool:
+    """Whether it is a torch module with parameters, which only training or loading makes what they are."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module) and next(value.parameters(), None) is not None
 
 
 def lines(constants: Mapping[str, Any]) -> str:
@@ -46,12 +70,14 @@ def lines(constants: Mapping[str, Any]) -> str:
     )
     return f'''def {READER}(name: str, framework: str):  # noqa: ANN202
     """A value that no text makes again, from the file beside this one."""
+    import json
     from pathlib import Path
 
     from safetensors import safe_open
 
     with safe_open(Path(__file__).with_name("{FILE}"), framework) as kept:
-        return kept.get_tensor(name)
+        keys = json.loads(kept.metadata()["dicts"]).get(name)
+        return kept.get_tensor(name) if keys is None else {{key: kept.get_tensor(f"{{name}}/{{key}}") for key in keys}}
 
 
 {read}
@@ -63,17 +89,25 @@ def write(constants: Mapping[str, Any], folder: Path) -> Path:
     from safetensors.numpy import save_file
 
     target = folder / FILE
-    arrays = {name: value for name, value in constants.items() if not is_tensor(value)}
-    if len(arrays) == len(constants):
-        save_file({name: _compact(value) for name, value in arrays.items()}, target)
+    dicts = {name: list(value) for name, value in constants.items() if isinstance(value, dict)}
+    metadata = {"dicts": json.dumps(dicts)}
+    flat = {name: value for name, value in constants.items() if name not in dicts}
+    flat |= {f"{name}/{key}": constants[name][key] for name, keys in dicts.items() for key in keys}
+    arrays = {name: value for name, value in flat.items() if not is_tensor(value)}
+    if len(arrays) == len(flat):
+        save_file({name: _compact(value) for name, value in arrays.items()}, target, metadata)
         return target
     import torch
     from safetensors.torch import save_file as save_tensors
 
     tensors = {name: torch.from_numpy(_compact(value)) for name, value in arrays.items()}
-    tensors |= {name: value.detach().contiguous().clone() for name, value in constants.items() if name not in arrays}
-    save_tensors(tensors, target)
+    tensors |= {name: value.detach().contiguous().clone() for name, value in flat.items() if name not in arrays}
+    save_tensors(tensors, target, metadata)
     return target
+
+
+def _arrays(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else [value]
 
 
 def _compact(value: Any) -> Any:

@@ -15,18 +15,29 @@ _BINARY = (".whl", ".ts", ".safetensors")
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def edited(folder: Path, written: Iterable[str]) -> list[str]:
     """The files among `written`, and those of the export before, that are not as an export left them."""
-    recorded = manifest.read(folder).get("files")
-    known = recorded if isinstance(recorded, dict) else {}
+    known = _recorded(folder)
     return [
         file
         for file in sorted({*written, *known})
         if (folder / file).is_file() and known.get(file) != digest(folder / file)
     ]
+
+
+def untouched(folder: Path) -> set[str]:
+    """The files of the export that is there, as far as they are as it left them."""
+    known = _recorded(folder)
+    return {file for file in known if (folder / file).is_file() and known[file] == digest(folder / file)}
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    recorded = manifest.read(folder).get("files")
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def changes(folder: Path, stage: Path, files: Iterable[str]) -> str:

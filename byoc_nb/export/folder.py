@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import errno
+import json
 import os
 import pprint
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
@@ -19,14 +20,16 @@ from typing import Any
 import byoc_nb
 from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
-from byoc_nb.export import constants, edits, lock, manifest, proof
+from byoc_nb.export import constants, edits, lock, manifest, proof, upstream
+from byoc_nb.export import weights as weights_
 from byoc_nb.export.cuda import Platform, platform
 from byoc_nb.export.findings import Finding
 from byoc_nb.export.freeze import MAX_CONSTANT, Frozen, freeze
 from byoc_nb.export.manifest import MANIFEST
 from byoc_nb.export.opened import OpenedFile
-from byoc_nb.export.render import RENDERED, dns_label, label_value, render
-from byoc_nb.export.requirements import requirements
+from byoc_nb.export.render import dns_label, label_value, render
+from byoc_nb.export.report import Export
+from byoc_nb.export.requirements import RUNTIME, requirements
 from byoc_nb.export.wheel import write_wheel
 from byoc_nb.source import Notebook
 
@@ -40,36 +43,6 @@ class ExportError(ByocError, RuntimeError):
     def __init__(self, message: str, *, hint: str = "", diff: str = "") -> None:
         super().__init__(message, hint=hint)
         self.diff = diff
-
-
-@dataclass(frozen=True, repr=False)
-class Export:
-    """What was written where. `changes` is a diff to the export that was there; `proof` as byoc.json has it."""
-
-    folder: Path
-    name: str
-    files: tuple[str, ...]
-    warnings: tuple[Finding, ...] = ()
-    proof: Mapping[str, Any] | None = None
-    changes: str = ""
-
-    def __str__(self) -> str:
-        changes = f"{self.changes}\n" if self.changes else ""
-        return "".join(f"{warning}\n" for warning in self.warnings) + (
-            f"{changes}exported {self.name} to {self.folder}: {', '.join(self.files)}\n"
-            f"{self._proven()}\n"
-            f"run it:   cd {self.folder} && pip install -r requirements.txt && python processor.py\n"
-            f"build it: docker build -t {self.name} {self.folder}"
-        )
-
-    __repr__ = __str__
-
-    def _proven(self) -> str:
-        found = self.proof or {}
-        if "frames" not in found:
-            return "proof:    skipped"
-        how = "bit-equal" if found["equal"] else f"within {found['difference']} of 255"
-        return f"proof:    {found['frames']} frames of the {found['clip']} are {how} to the notebook's"
 
 
 def export(
@@ -87,15 +60,18 @@ def export(
     max_constant: int = MAX_CONSTANT,
     prove: proof.Proof | None = None,
     hashes: bool = False,
+    weights: Sequence[str] = (),
+    runtime: str = "byoc_nb",
 ) -> Export:
     """Freeze the processor `target_name` of the notebook into `folder`.
 
     `namespace` is the notebook's, `name` the capability's. `cpu` writes an image without CUDA, `cuda` ("12.8") and
     `base` choose it. `params` are what the processor starts with, `max_constant` is how many bytes of an array may go
     along as they are. `prove`: how to prove that the export gives the notebook's pictures; None skips it, and byoc.json
-    says so. `hashes` locks the requirements with uv. Raises FreezeError, RequirementsError, CudaError, ProofError, or
-    ExportError when files there were edited since they were exported (unless `force`) or when the disk does not take
-    them; the folder is then as it was.
+    says so. `hashes` locks the requirements with uv. `weights`: how the files that loading opens get into the
+    container, see `byoc_nb.export.weights`. `runtime`: byoc_nb, or pytrickle. Raises FreezeError, RequirementsError,
+    CudaError, WeightsError, ProofError, or ExportError when files there were edited since they were exported (unless
+    `force`) or when the disk does not take them; the folder is then as it was.
     """
     if target_name not in namespace:
         raise ExportError(f"{target_name} is gone from the notebook", hint="run its cell again")
@@ -105,58 +81,69 @@ def export(
             f"{capability!r} can't name a capability and its image",
             hint="use small letters, digits and -: --name my-name",
         )
-    frozen = freeze(notebook, target_name, namespace, params=params, max_constant=max_constant)
-    pins = requirements(frozen.modules, torch=frozen.uses_torch)
+    frozen = freeze(notebook, target_name, namespace, params=params, max_constant=max_constant, runtime=runtime)
+    opened = weights_.plan(frozen.opened, weights)
+    on_pytrickle = frozen.upstream is not None
+    pins = requirements(
+        frozen.modules - {"av"} if on_pytrickle else frozen.modules,
+        torch=frozen.uses_torch or on_pytrickle,
+        runtime=upstream.PINS if on_pytrickle else RUNTIME,
+    )
     torch = next((pin.partition("==")[2] for pin in pins if pin.startswith("torch==")), "")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     built_on = platform(torch, python=python, cuda=cuda, cpu=cpu, base=base)
     subject = proof.Subject(target_name, namespace[target_name], frozen.params)
     described = manifest.described(subject.target, frozen.params)
+    locked = lock.lock(pins, python=python, index=built_on.index, hashes=hashes)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".byoc-", dir=folder.resolve().parent) as staging:
-            stage = Path(staging)
+        with _staging(folder, frozen.opened) as stage:
             wheel = write_wheel(stage)
             beside = _write_beside(stage, frozen)
             shutil.copyfile(proof.BUNDLED, stage / CLIP)
-            render(
+            texts = render(
                 stage,
                 beside=beside,
                 capability=capability,
                 frozen=frozen,
+                has_model=described["schema"] is not None,
                 label=dns_label(capability),
-                lock=lock.lock(pins, python=python, index=built_on.index, hashes=hashes),
-                params=pprint.pformat(frozen.params, width=110, sort_dicts=False),
+                lock=locked,
+                params=_as_text(frozen.params),
                 platform=built_on,
                 python=python,
                 requirements=pins,
                 schema_label=label_value(described["schema"]),
                 version=byoc_nb.__version__,
+                weights=opened,
                 wheel=wheel.name,
                 wheel_hash=lock.of_file(wheel),
             )
-            files = [*RENDERED, CLIP, wheel.name, *beside]
+            baked = weights_.copy(opened, stage)
+            files = [*texts, CLIP, wheel.name, *beside, *baked]
             if not force:
-                _refuse_edited(folder, stage)
+                _refuse_edited(folder, stage, [*texts, CLIP, *baked])
             proven: dict[str, Any] = {"skipped": "--no-prove"}
             if prove is not None:
                 keep = folder.resolve().with_name(f"{folder.resolve().name}-proof")
                 with _lent(stage, frozen.opened):
-                    proven = proof.prove(stage, subject, prove, keep=keep)
+                    proven = proof.prove(stage, subject, prove, keep=keep, runtime=runtime)
             manifest.write(
                 stage,
                 {
                     "name": capability,
                     "processor": target_name,
+                    "runtime": f"pytrickle {upstream.VERSION}" if on_pytrickle else f"byoc_nb {byoc_nb.__version__}",
                     "versions": {"byoc_nb": byoc_nb.__version__, "python": python, "torch": torch or None},
                     "image": {"base": built_on.base, "cuda": built_on.cuda or None, "driver": built_on.driver or None},
                     **described,
                     "requirements": pins,
+                    "weights": [one.described() for one in opened],
                     "proof": proven,
                     "files": {file: edits.digest(stage / file) for file in files},
                 },
             )
-            changed = edits.changes(folder, stage, [file for file in RENDERED if file != "requirements.txt"])
+            changed = edits.changes(folder, stage, [file for file in texts if file != "requirements.txt"])
             _install(stage, folder, [*files, MANIFEST])
     except metadata.PackageNotFoundError:
         raise ExportError(
@@ -169,13 +156,34 @@ def export(
         raise ExportError(f"{error.filename or folder} is a file, not a folder", hint="export elsewhere") from None
     except OSError as error:
         raise ExportError(f"{folder} can't be written: {error.strerror or error}") from None
-    warnings = (*frozen.warnings, *_unknown(built_on))
-    return Export(folder, capability, (*files, MANIFEST), warnings, proven, changed)
+    warnings = [*frozen.warnings, *_of_the_image(built_on, locked if hashes else None)]
+    told = tuple(one for one in warnings if not (one.id == "missing-file" and weights_.settles(opened, one)))
+    return Export(folder, capability, (*files, MANIFEST), told, proven, changed, weights_.report(opened))
 
 
-def _unknown(built_on: Platform) -> Iterator[Finding]:
+def _of_the_image(built_on: Platform, locked: lock.Lock | None) -> Iterator[Finding]:
+    """What isn't as sure as it should be."""
     if built_on.warning:
         yield Finding("cuda", "warning", built_on.warning, "--cuda or --base choose, --cpu goes without")
+    if locked is not None and locked.why_not:
+        message = f"requirements.txt has versions without hashes: {locked.why_not}"
+        yield Finding("lock", "warning", message, "export again where the package index can be reached")
+
+
+def _as_text(params: Mapping[str, Any]) -> str:
+    """The parameters as Python; raises ExportError for a value that neither that nor JSON gives."""
+    for name, value in params.items():
+        try:
+            same = ast.literal_eval(pprint.pformat(value)) == value
+            json.dumps(value, allow_nan=False)
+        except (ValueError, TypeError, SyntaxError):
+            same = False
+        if not same:
+            raise ExportError(
+                f"the parameter {name} can't be written as text: {value!r:.60}",
+                hint="set it to a number, a text, a list or a dict",
+            )
+    return pprint.pformat(params, width=110, sort_dicts=False)
 
 
 def _write_beside(stage: Path, frozen: Frozen) -> list[str]:
@@ -189,13 +197,22 @@ def _write_beside(stage: Path, frozen: Frozen) -> list[str]:
 
 
 @contextmanager
+def _staging(folder: Path, opened: Iterable[OpenedFile]) -> Iterator[Path]:
+    """A folder beside the one that is written; deep enough for `..` in the paths that its program opens."""
+    deep = max((PurePath(file.path).parts.count("..") for file in opened), default=0)
+    with tempfile.TemporaryDirectory(prefix=".byoc-", dir=folder.resolve().parent) as staging:
+        stage = Path(staging, *["app"] * deep)
+        stage.mkdir(parents=True, exist_ok=True)
+        yield stage
+
+
+@contextmanager
 def _lent(stage: Path, opened: Iterable[OpenedFile]) -> Iterator[None]:
     """For the time of a proof, the files that the processor opens by relative paths lie beside its program, too."""
     links: list[Path] = []
     for file in opened:
-        path = PurePath(file.path)
-        target = stage / path
-        if file.found is None or path.is_absolute() or ".." in path.parts or path.parts[0] == "~" or target.exists():
+        target = stage / file.path
+        if file.found is None or PurePath(file.path).is_absolute() or file.path.startswith("~") or target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file.found.resolve())
@@ -207,9 +224,9 @@ def _lent(stage: Path, opened: Iterable[OpenedFile]) -> Iterator[None]:
             link.unlink()
 
 
-def _refuse_edited(folder: Path, stage: Path) -> None:
+def _refuse_edited(folder: Path, stage: Path, files: Iterable[str]) -> None:
     """Raise ExportError for files in the folder that are not as an export left them."""
-    if found := edits.edited(folder, [*RENDERED, CLIP]):
+    if found := edits.edited(folder, files):
         raise ExportError(
             f"{', '.join(found)} in {folder} {'was' if len(found) == 1 else 'were'} edited or made by somebody else",
             hint="--force overwrites, another folder keeps both",
@@ -223,9 +240,12 @@ def _install(stage: Path, folder: Path, files: list[str]) -> None:
     for file in files:
         if (folder / file).is_dir():  # found before the first one is replaced
             raise IsADirectoryError(errno.EISDIR, f"{file} is a folder there")
+    before = edits.untouched(folder)
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(stage / file, folder / file)
+    for file in before - set(files):  # such as weights that are mounted now
+        (folder / file).unlink()
     for old in folder.glob("byoc_nb-*.whl"):
         if old.name not in files:
             old.unlink()

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from byoc_nb.errors import ByocError
-from byoc_nb.export import constants, imports
+from byoc_nb.export import constants, imports, upstream
 from byoc_nb.export.checks import run_checks
 from byoc_nb.export.findings import Finding
-from byoc_nb.export.opened import OpenedFile, opened
+from byoc_nb.export.opened import OpenedFile
 from byoc_nb.export.program import Program, resolve
-from byoc_nb.export.timing import loading_code
+from byoc_nb.export.timing import opened_files
+from byoc_nb.export.upstream import Upstream
 from byoc_nb.source import CellRun, Notebook, Statement
 from byoc_nb.source.text import parse, without, without_main_guard
 
@@ -53,6 +54,7 @@ class Frozen:
     params: dict[str, Any]  # values that it starts with instead of the defaults in the text
     opened: list[OpenedFile] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
+    upstream: Upstream | None = None  # how pytrickle serves it, if that is the runtime
 
 
 def check(
@@ -62,10 +64,11 @@ def check(
     *,
     params: Mapping[str, Any] | None = None,
     max_constant: int = MAX_CONSTANT,
+    runtime: str = "byoc_nb",
 ) -> list[Finding]:
     """All that `freeze` would have to say, errors first; nothing is made."""
     program = resolve(notebook, name, namespace, max_constant=max_constant)
-    return [program] if isinstance(program, Finding) else run_checks(program, params or {})
+    return [program] if isinstance(program, Finding) else run_checks(program, params or {}, runtime)
 
 
 def freeze(
@@ -75,14 +78,15 @@ def freeze(
     *,
     params: Mapping[str, Any] | None = None,
     max_constant: int = MAX_CONSTANT,
+    runtime: str = "byoc_nb",
 ) -> Frozen:
     """Freeze the processor `name`, with all that it needs of the notebook; raises FreezeError.
 
     `namespace` is the notebook's, for what text doesn't tell. `params` are the values that it starts with.
-    `max_constant`: how many bytes of an array may go along as they are.
+    `max_constant`: how many bytes of an array may go along as they are. `runtime`: byoc_nb or pytrickle.
     """
     program = resolve(notebook, name, namespace, max_constant=max_constant)
-    findings = [program] if isinstance(program, Finding) else run_checks(program, params or {})
+    findings = [program] if isinstance(program, Finding) else run_checks(program, params or {}, runtime)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors or isinstance(program, Finding):
         raise FreezeError(errors)
@@ -91,18 +95,20 @@ def freeze(
     tree = parse(text)
     modules = {name.partition(".")[0] for name in imports.modules([tree])} | program.local.outside
     local = {Path(file).parts[0].removesuffix(".py") for file in program.local.files}
+    on_pytrickle = upstream.way(program) if runtime == "pytrickle" else None
     return Frozen(
         name,
         [f"from __future__ import {one}" for one in sorted({*program.root.future, *_futures(program)})],
-        program.imports,
+        upstream.imports(program.imports) if on_pytrickle else program.imports,
         body,
         frozenset(modules - local),
         _uses_torch(program, tree, modules),
         program.local.files,
         program.constants,
         dict(params or {}),
-        list(_opened(program)),
+        list(opened_files(program)),
         findings,
+        on_pytrickle,
     )
 
 
@@ -110,19 +116,6 @@ def _uses_torch(program: Program, tree: ast.AST, modules: set[str]) -> bool:
     """Whether torch must be there: by name, as a frame's tensor, or for a tensor that is kept as a value."""
     frames = any(isinstance(node, ast.Attribute) and node.attr == "tensor" for node in ast.walk(tree))
     return frames or "torch" in modules or any(map(constants.is_tensor, program.constants.values()))
-
-
-def _opened(program: Program) -> Iterator[OpenedFile]:
-    """The files that it opens while it loads."""
-
-    parts = loading_code(program)
-    values: dict[str, ast.expr] = {}
-    for node in [part.node for part in parts]:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            values |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
-    for part in parts:
-        yield from opened([part.node], values.get, cell=part.statement.cell.number)
 
 
 def _futures(program: Program) -> set[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from byoc_nb.errors import ByocError
 from byoc_nb.export import manifest
+from byoc_nb.export.weights import VOLUME
 
 HELP = {
     "build": "build the image of an exported folder",
@@ -24,7 +25,7 @@ HELP = {
     "run": "run the image of an exported folder",
 }
 Say = Callable[[str], None]
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"(?:digest: |^)(sha256:[0-9a-f]{64})", re.MULTILINE)  # docker's line, or a file of its own
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?/")  # registries without TLS, as docker has it
 
 
@@ -42,12 +43,14 @@ class Builder:
 
     name: str
 
-    def build(self, folder: Path, tag: str, platform: str) -> list[list[str]]:
+    def build(self, folder: Path, tag: str, platform: str, secrets: Sequence[str] = ()) -> list[list[str]]:
         """Build the folder as `tag`; podman and buildah keep a HEALTHCHECK only in docker's format."""
         chosen = ["--platform", platform] if platform else []
+        chosen += [word for secret in secrets for word in ("--secret", secret)]
         if self.name == "docker":
             return [["docker", "buildx", "build", "--load", "--tag", tag, *chosen, str(folder)]]
-        return [[self.name, "build", "--format", "docker", "--tag", tag, *chosen, str(folder)]]
+        layers = ["--layers"] if self.name == "buildah" else []  # the others keep a layer a step anyway
+        return [[self.name, "build", *layers, "--format", "docker", "--tag", tag, *chosen, str(folder)]]
 
     def push(self, tag: str, target: str, digest_file: str) -> list[list[str]]:
         """Push the image `tag` as `target`; its digest is in the file, or in docker's last line."""
@@ -56,20 +59,24 @@ class Builder:
         plain = ["--tls-verify=false"] if _LOCAL.match(target) else []
         return [[self.name, "push", *plain, "--digestfile", digest_file, tag, f"docker://{target}"]]
 
-    def run(self, tag: str, port: int, *, gpu: bool) -> list[list[str]]:
-        """Run the image in the foreground, on a port of this machine."""
+    def run(self, tag: str, port: int, *, gpu: bool, volume: str = "") -> list[list[str]]:
+        """Run the image in the foreground, on a port of this machine; `volume` as SOURCE:TARGET:ro."""
         devices = ["--device", "nvidia.com/gpu=all"] if self.name == "podman" else ["--gpus", "all"]
-        return [[self.name, "run", "--rm", *(devices if gpu else []), "--publish", f"{port}:8000", tag]]
+        options = [*(devices if gpu else []), *(["--volume", volume] if volume else [])]
+        return [[self.name, "run", "--rm", *options, "--publish", f"{port}:8000", tag]]
 
 
 BUILDERS = (Builder("docker"), Builder("podman"), Builder("buildah"))
 
 
-def build(folder: Path, *, say: Say, tag: str = "", platform: str = "") -> str:
-    """Build the exported folder; its image's name. Raises ImageError."""
+def build(folder: Path, *, say: Say, tag: str = "", platform: str = "", secrets: Sequence[str] = ()) -> str:
+    """Build the exported folder; its image's name. Raises ImageError.
+
+    `secrets` as the builders take them: `id=weights_token,env=VARIABLE` or `id=weights_token,src=FILE`.
+    """
     tag = tag or _tag(folder)
-    builder = _builder(lambda one: one.build(folder, tag, platform))
-    _run(builder.build(folder, tag, platform), say)
+    builder = _builder(lambda one: one.build(folder, tag, platform, secrets))
+    _run(builder.build(folder, tag, platform, secrets), say)
     return tag
 
 
@@ -94,9 +101,11 @@ def run(folder: Path, *, say: Say, tag: str = "", port: int = 8000) -> None:
     """Run the folder's image until it ends or this is interrupted. Raises ImageError."""
     tag = tag or _tag(folder)
     gpu = bool(_manifest(folder).get("image", {}).get("cuda")) and shutil.which("nvidia-smi") is not None
-    able = BUILDERS[:2]  # buildah runs no images
-    builder = _builder(lambda one: one.run(tag, port, gpu=gpu), able)
-    _run(builder.run(tag, port, gpu=gpu), say)
+    mounted = any(one["how"] == "mount" for one in _manifest(folder).get("weights", ()))
+    volume = f"{(folder / 'models').resolve()}:{VOLUME}:ro" if mounted else ""
+    able = [builder for builder in BUILDERS if builder.name != "buildah"]  # which runs no images
+    builder = _builder(lambda one: one.run(tag, port, gpu=gpu, volume=volume), able)
+    _run(builder.run(tag, port, gpu=gpu, volume=volume), say)
 
 
 def _tag(folder: Path) -> str:

@@ -32,7 +32,7 @@ def lines_for(name: str, value: Any, nodes: Iterable[ast.AST]) -> list[str]:
             return []
         line = f"import {module}" if module == name else f"import {module} as {name}"
         return [line, *(f"import {submodule}" for submodule in sorted(_submodules(name, module, nodes)))]
-    if getattr(byoc_nb, name, None) is value:
+    if name in byoc_nb.__all__ and getattr(byoc_nb, name) is value:
         return [f"from byoc_nb import {name}"]
     home, own_name = getattr(value, "__module__", None), str(getattr(value, "__qualname__", name))
     if isinstance(home, str) and home not in ("", "__main__") and own_name.isidentifier():

@@ -47,7 +47,7 @@ def lock(pins: Sequence[str], *, python: str, index: str = "", hashes: bool = Tr
     except subprocess.TimeoutExpired:
         return Lock(plain, f"uv did not find them in {LOCK_SECONDS:.0f} s")
     if done.returncode:
-        said = " ".join(done.stderr.split()).removeprefix("error: ")
+        said = " ".join(done.stderr.split()).removeprefix("error: ").partition(" cause: ")[0]
         return Lock(plain, f"uv could not find them: {said:.200}")
     return Lock(_LOCAL_VERSION.sub(r"\1", done.stdout.strip()))
 

@@ -17,6 +17,8 @@ _SUFFIXES = re.compile(
     r"caffemodel|prototxt|xml|model|torchscript|jit|json|ya?ml|toml|txt|csv|cube|png|jpe?g|webp|ttf|otf|wav)$",
     re.IGNORECASE,
 )
+_OF_THE_SYSTEM = re.compile(r"/(proc|sys|dev)/")
+_WRITES = re.compile(r"(save|write|dump|to_(csv|json|parquet|pickle))\w*|mkdir|makedirs|touch|unlink|remove|rename")
 _OPENS = re.compile(
     r"open|read_\w+|imread|load\w*|from_file|from_pretrained|safe_open|InferenceSession|YOLO|fromfile|ImageFont"
 )
@@ -33,6 +35,11 @@ class OpenedFile:
     file: str = ""
     found: Path | None = None
 
+    @property
+    def place(self) -> str:
+        """As a finding tells it."""
+        return f"{self.file or f'cell [{self.cell}]'} line {self.line}"
+
 
 def opened(
     nodes: Iterable[ast.AST], constant: Callable[[str], ast.expr | None], *, cell: int = 0, file: str = ""
@@ -41,6 +48,8 @@ def opened(
     for node in nodes:
         for call in (part for part in ast.walk(node) if isinstance(part, ast.Call)):
             name = ast.unparse(call.func)
+            if _writes(call, name.rpartition(".")[2]):
+                continue
             arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
             if isinstance(call.func, ast.Attribute):  # Path("x").read_bytes()
                 arguments.append(call.func.value)
@@ -50,8 +59,17 @@ def opened(
                     yield OpenedFile(path, name, call.lineno, cell, file, here if here.exists() else None)
 
 
+def _writes(call: ast.Call, name: str) -> bool:
+    """Whether a call makes the file that it names, or does away with it."""
+    values = [*call.args, *(keyword.value for keyword in call.keywords)] if name == "open" else []
+    texts = [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+    return bool(_WRITES.fullmatch(name)) or any(re.fullmatch(r"[wax]b?t?\+?b?", text) for text in texts)
+
+
 def _is_file(path: str, call: str) -> bool:
-    if "\n" in path or "://" in path or len(path) > 1000:
+    if "\n" in path or "://" in path or len(path) > 1000 or _OF_THE_SYSTEM.match(path):
+        return False
+    if Path.cwd().is_relative_to(Path(path).expanduser().resolve()):  # no file, and no folder of weights either
         return False
     opens, is_there = bool(_OPENS.fullmatch(call)), Path(path).expanduser().exists()
     return (opens and is_there) or (bool(_SUFFIXES.search(path)) and (opens or is_there or "/" in path))

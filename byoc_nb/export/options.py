@@ -6,8 +6,15 @@ import argparse
 import re
 
 from byoc_nb.export.freeze import MAX_CONSTANT
+from byoc_nb.export.upstream import RUNTIMES
+from byoc_nb.export.weights import DOWNLOAD
 
 CONSTANT_HELP = "how big an array may be that no text makes again and goes along as it is (50MB)"
+
+WEIGHTS_HELP = (
+    "files that loading opens: bake (into the image), mount (at /models) or download=URL#sha256=… (while it is built; "
+    "once for each file); baked up to 500 MB and mounted above"
+)
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +25,8 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cuda", default="", metavar="VERSION", help="of the image, such as 12.8 (that of torch)")
     parser.add_argument("--base", default="", metavar="IMAGE", help="build on this image")
     parser.add_argument("--max-constant", type=size_in_bytes, default=MAX_CONSTANT, metavar="SIZE", help=CONSTANT_HELP)
+    parser.add_argument("--weights", action="append", type=_weights, default=[], metavar="HOW", help=WEIGHTS_HELP)
+    _add_runtime(parser)
     parser.add_argument("--force", action="store_true", help="overwrite files that were edited by hand")
     parser.add_argument(
         "--no-prove", dest="prove", action="store_false", help="don't compare its pictures with the notebook's"
@@ -30,6 +39,11 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
 def add_check_options(parser: argparse.ArgumentParser) -> None:
     """What a check goes by."""
     parser.add_argument("--max-constant", type=size_in_bytes, default=MAX_CONSTANT, metavar="SIZE", help=CONSTANT_HELP)
+    _add_runtime(parser)
+
+
+def _add_runtime(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runtime", choices=RUNTIMES, default=RUNTIMES[0], help="what serves it in the container")
 
 
 def add_image_options(parser: argparse.ArgumentParser, command: str, directory: str = ".") -> None:
@@ -41,9 +55,18 @@ def add_image_options(parser: argparse.ArgumentParser, command: str, directory: 
         return
     parser.add_argument("--tag", default="", help="the image's name (the capability's name, :latest)")
     if command == "build":
+        parser.add_argument(
+            "--secret", action="append", dest="secrets", default=[], metavar="id=…,env=…", help="a build secret"
+        )
         parser.add_argument("--platform", default="", help="such as linux/amd64 (this machine's)")
     else:
         parser.add_argument("--port", type=_port, default=8000, help="of this machine (8000)")
+
+
+def _weights(text: str) -> str:
+    if text not in ("bake", "mount") and not text.startswith(DOWNLOAD):
+        raise argparse.ArgumentTypeError(f"{text!r} isn't bake, mount or {DOWNLOAD}URL")
+    return text
 
 
 def _port(text: str) -> int:

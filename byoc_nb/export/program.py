@@ -13,7 +13,7 @@ from typing import Any
 
 from byoc_nb.export import imports as imports_
 from byoc_nb.export import unresolved
-from byoc_nb.export.constants import is_array
+from byoc_nb.export.constants import is_kept, is_model
 from byoc_nb.export.findings import Finding
 from byoc_nb.export.local import LocalCode, local_code
 from byoc_nb.export.running import why_not_again
@@ -80,7 +80,7 @@ def resolve(notebook: Notebook, name: str, namespace: Mapping[str, Any], *, max_
     constants: dict[str, Any] = {}
     while True:
         found = reach(notebook, [*root.statements, name], stop=constants.__contains__)
-        more = {one: namespace[one] for one in sorted(found.uses - constants.keys()) if is_array(namespace.get(one))}
+        more = {one: namespace[one] for one in sorted(found.uses - constants.keys()) if is_kept(namespace.get(one))}
         more = {one: value for one, value in more.items() if _only_as_value(notebook, one, namespace, root)}
         if not more:
             break
@@ -113,13 +113,17 @@ def resolve(notebook: Notebook, name: str, namespace: Mapping[str, Any], *, max_
 
 
 def _only_as_value(notebook: Notebook, name: str, namespace: Mapping[str, Any], root: CellRun) -> bool:
-    """Whether running the text of an array again would not give it, or there is no text."""
+    """Whether running the text of an array again would not give it, or there is no text.
+
+    What comes out of a model is what training has made of it.
+    """
     defined = notebook.definition(name)
     if defined is None or defined.cell is root:
         return defined is None  # the processor's own cell goes as it is
     found = reach(notebook, [name])
     without_text = unresolved.missing(found, namespace, [one.node for one in found.statements])[1]
-    return bool(without_text) or why_not_again(notebook, found.statements) != ""
+    trained = any(is_model(namespace.get(one)) for statement in found.statements for one in statement.names.binds)
+    return bool(without_text) or trained or why_not_again(notebook, found.statements) != ""
 
 
 # ---- imports

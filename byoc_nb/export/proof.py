@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ import av
 import numpy as np
 
 from byoc_nb.errors import ByocError
-from byoc_nb.export.replay import Outcome, replay
+from byoc_nb.export import upstream
+from byoc_nb.export.replay import Outcome, replay, write_frames
 from byoc_nb.runtime.stats import describe
 
+PYTRICKLE_PROVER = Path(__file__).with_name("pytrickle_prover.py")
 BUNDLED = Path(__file__).with_name("clip.ts")  # two seconds of Big Buck Bunny, © Blender Foundation, CC BY 3.0
 CLEAN_SECONDS = 300.0  # for the clean process to load a model and do its frames
 _OWN = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHASHSEED", "MPLBACKEND")  # the kernel's, nothing that a container has
@@ -64,18 +66,24 @@ def bundled(tolerance: int = 0) -> Proof:
     return Proof(BUNDLED.read_bytes(), "bundled clip", tolerance)
 
 
-def prove(folder: Path, subject: Subject, proof: Proof, *, keep: Path) -> dict[str, Any]:
+def prove(folder: Path, subject: Subject, proof: Proof, *, keep: Path, runtime: str = "byoc_nb") -> dict[str, Any]:
     """Compare the exported `folder` with the notebook's processor; what byoc.json says of it.
 
-    Raises ProofError; where pictures differ, those of both sides are then in `keep`.
+    Raises ProofError; where pictures differ, those of both sides are then in `keep`. On pytrickle a picture may be off
+    by one, which it cuts off where the notebook rounds; where no Python here has pytrickle, nothing is proven.
     """
+    said: dict[str, Any] = {}
+    if runtime == "pytrickle":
+        if not upstream.python():
+            return {"skipped": f"no Python here has pytrickle {upstream.VERSION}: {upstream.VARIABLE} names one"}
+        proof, said = replace(proof, tolerance=max(proof.tolerance, 1)), {"runtime": f"pytrickle {upstream.VERSION}"}
     with tempfile.TemporaryDirectory(prefix="byoc-proof-") as temporary:
         here = Path(temporary)
         ours, theirs = here / "notebook.rgb", here / "export.rgb"
         expected = _in_the_notebook(subject, proof, ours)
-        found = _in_a_clean_process(folder, subject, proof, theirs, count=len(expected))
+        found = _in_a_clean_process(folder, subject, proof, theirs, count=len(expected), runtime=runtime)
         difference = compare(expected, ours, found, theirs)
-        result = {"equal": difference is None, "frames": len(expected), "clip": proof.source}
+        result = {"equal": difference is None, "frames": len(expected), "clip": proof.source, **said}
         if difference is None:
             return result
         if difference.size <= proof.tolerance:
@@ -140,10 +148,17 @@ def _in_the_notebook(subject: Subject, proof: Proof, file: Path, count: int | No
     return outcomes
 
 
-def _in_a_clean_process(folder: Path, subject: Subject, proof: Proof, pictures: Path, *, count: int) -> list[Outcome]:
-    clip = pictures.with_name("clip.ts")
-    clip.write_bytes(proof.clip)
-    command = [sys.executable, "-m", "byoc_nb.export.prover", subject.name, str(count), str(clip), str(pictures)]
+def _in_a_clean_process(
+    folder: Path, subject: Subject, proof: Proof, pictures: Path, *, count: int, runtime: str
+) -> list[Outcome]:
+    if runtime == "pytrickle":
+        given = pictures.with_name("clip.rgb")
+        write_frames(proof.clip, given, count)
+        command = [upstream.python(), "-c", PYTRICKLE_PROVER.read_text(), str(given), str(pictures)]
+    else:
+        clip = pictures.with_name("clip.ts")
+        clip.write_bytes(proof.clip)
+        command = [sys.executable, "-m", "byoc_nb.export.prover", subject.name, str(count), str(clip), str(pictures)]
     environment = {key: value for key, value in os.environ.items() if key not in _OWN}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # nothing but the export's own files in its folder
     try:

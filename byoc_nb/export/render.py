@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
+
+from byoc_nb.export.weights import SECRET, VOLUME
 
 TEMPLATES = Path(__file__).parent / "templates"
 RENDERED = {
@@ -19,6 +22,8 @@ RENDERED = {
     "k8s.yaml": "k8s.yaml.j2",
     "README.md": "README.md.j2",
 }
+PYTRICKLE = {"processor.py": "processor_pytrickle.py.j2"}
+DOWNLOADS = {"fetch_weights.py": "fetch_weights.py.j2"}
 # The answer's body, not only its code: 200 comes with LOADING, too.
 HEALTH = (
     "import json, os, sys, urllib.request as u; "
@@ -27,8 +32,8 @@ HEALTH = (
 )
 
 
-def render(folder: Path, **values: Any) -> None:
-    """Write every text of an export into the folder; raises ImportError without jinja2."""
+def render(folder: Path, **values: Any) -> list[str]:
+    """Write every text of an export into the folder, and give their names; raises ImportError without jinja2."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -38,9 +43,14 @@ def render(folder: Path, **values: Any) -> None:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for file, template in RENDERED.items():
-        text = environment.get_template(template).render(health=HEALTH, **values)
+    environment.filters |= {"quoted": shlex.quote, "plain_json": lambda value: json.dumps(value, ensure_ascii=False)}
+    templates = RENDERED | (PYTRICKLE if values["frozen"].upstream else {})
+    if any(one.how == "download" for one in values["weights"]):
+        templates |= DOWNLOADS
+    for file, template in templates.items():
+        text = environment.get_template(template).render(health=HEALTH, secret=SECRET, volume=VOLUME, **values)
         (folder / file).write_text(text, encoding="utf-8")
+    return list(templates)
 
 
 def dns_label(name: str) -> str:

@@ -6,6 +6,8 @@ Both sides use it, the notebook's and the exported program's, so that whatever d
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +59,17 @@ def frames(clip: bytes) -> Iterator[VideoFrame]:
             if count > MAX_FRAMES or (count > 1 and pixels > MAX_PIXELS):
                 return
             yield frame
+
+
+def write_frames(clip: bytes, file: Path, count: int) -> None:
+    """The first `count` pictures for a program without byoc_nb: RGB24, and beside it `.json` with sizes and times."""
+    times = []
+    with file.open("wb") as pictures:
+        for frame in itertools.islice(frames(clip), count):
+            base = frame.time_base
+            times.append([frame.width, frame.height, frame.timestamp, base.numerator, base.denominator])
+            pictures.write(frame.to_bytes())
+    file.with_suffix(".json").write_text(json.dumps(times))
 
 
 def replay(

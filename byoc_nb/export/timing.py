@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
+from byoc_nb.export.opened import OpenedFile, opened
 from byoc_nb.export.program import Program
 from byoc_nb.source import Part, code, definition_in
 
@@ -28,6 +30,18 @@ def loading_code(program: Program) -> list[Part]:
     seen = {id(part.node) for part in methods}
     top = [one for one in program.statements if id(one.node) not in seen and not isinstance(one.node, _DEFINITIONS)]
     return [*methods, *(Part(", ".join(sorted(one.names.binds)), one.node, one) for one in top)]
+
+
+def opened_files(program: Program) -> Iterator[OpenedFile]:
+    """The files that it opens while it loads."""
+    parts = loading_code(program)
+    values: dict[str, ast.expr] = {}
+    for node in [part.node for part in parts]:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            values |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
+    for part in parts:
+        yield from opened([part.node], values.get, cell=part.statement.cell.number)
 
 
 def _handlers(program: Program, *decorators: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from byoc_nb.export import imports as imports_
-from byoc_nb.export.constants import size_of
+from byoc_nb.export.constants import is_on_gpu, size_of
 from byoc_nb.export.findings import Finding
 from byoc_nb.export.live import contradicts
 from byoc_nb.source import Missing, Notebook, Reach, Statement
@@ -31,12 +31,12 @@ def constants(notebook: Notebook, found: Reach, kept: Mapping[str, Any], max_con
                 line,
                 reader.cell.number,
             )
-        elif getattr(value, "is_cuda", False):
+        elif is_on_gpu(value):
             yield Finding(
                 "gpu-at-import",
                 "error",
                 f"{name} lies on the GPU",
-                f"keep it on the CPU ({name} = {name}.cpu()) and move it in load_model",
+                "keep it on the CPU (.cpu()) and move it in load_model",
                 line,
                 reader.cell.number,
             )

@@ -8,7 +8,6 @@ from typing import Any
 
 from byoc_nb.errors import ByocError
 from byoc_nb.export import Export, Finding, check, export
-from byoc_nb.export.freeze import MAX_CONSTANT
 from byoc_nb.notebook.capturing import captured
 from byoc_nb.notebook.cells import Cell
 from byoc_nb.notebook.reloading import Reloading
@@ -26,10 +25,10 @@ class Exporting:
         self._reloading = reloading
         self._last: Export | None = None
 
-    def check(self, params: Mapping[str, Any], max_constant: int = MAX_CONSTANT) -> list[Finding]:
-        """What an export would stop at or warn of."""
+    def check(self, params: Mapping[str, Any], **options: Any) -> list[Finding]:
+        """What an export would stop at or warn of; see `byoc_nb.export.check`."""
         cell = self._cell()
-        return check(cell.notebook, cell.name, cell.namespace, params=dict(params), max_constant=max_constant)
+        return check(cell.notebook, cell.name, cell.namespace, params=dict(params), **options)
 
     def export(
         self,

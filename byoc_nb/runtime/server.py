@@ -51,6 +51,7 @@ class StreamServer:
 
     `frame_processor`: a class (built on the processor's own thread), an instance, or a function that takes a frame.
     `slot`: a processor that is already loaded, which then outlives the server; `frame_processor` is not built.
+    `params`: values that the processor starts with, from before it loads on; its `update_params` gets them, too.
     `policy`: when the processor is too slow, "live" drops the oldest waiting frame and "lossless" waits; by default
     what BYOC_POLICY says, else "live".
     `token`: a bearer token (or CAPABILITY_TOKEN's) that every `/stream/*` call must carry; empty asks for none.
@@ -73,6 +74,7 @@ class StreamServer:
         app_kwargs: Mapping[str, Any] | None = None,
         *,
         slot: ProcessorSlot | None = None,
+        params: Mapping[str, Any] | None = None,
         policy: Policy | None = None,
         token: str = "",
         verify_tls: bool = False,
@@ -85,6 +87,7 @@ class StreamServer:
         self.version, self.route_prefix = version, route_prefix
         self.slot = slot or ProcessorSlot()
         self._owns_slot = slot is None
+        self._params = dict(params or {})
         self.session: StreamSession | None = None  # the running stream, or the last one
         self.load_error = ""
         encoders()  # a wrong BYOC_ENCODER is told now, not when a stream runs
@@ -140,7 +143,9 @@ class StreamServer:
 
     async def _load(self) -> None:
         try:
-            await self.slot.load(self.frame_processor)
+            await self.slot.load(self.frame_processor, self._params)
+            if self._params:
+                await asyncio.wrap_future(self.slot.apply(self._params))
         except Exception as error:
             self.load_error = describe(error)
             logger.error("the processor could not be loaded: %s", self.load_error, exc_info=error)

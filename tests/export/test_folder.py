@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import byoc_nb
-from byoc_nb.export import Export, ExportError, FreezeError, export
+from byoc_nb.export import Export, ExportError, FreezeError, edits, export, proof
 from byoc_nb.source import Notebook
 
 TEXT = '''
@@ -240,6 +240,46 @@ def test_the_program_starts_with_the_parameters_that_were_set(folder: Path) -> N
     assert ran_on_black(folder) == [0, 75, 0]
     write(folder, text)
     assert ran_on_black(folder) == [0, 30, 0]
+
+
+WITHOUT_MODEL = """
+class Gain(FrameProcessor):
+    gain = 0
+
+    def update_params(self, params):
+        self.gain = params["gain"]
+
+    def process_video(self, frame):
+        return frame.replace_array(frame.array // 2 + self.gain + self.params["offset"])
+"""
+
+
+def test_parameters_without_a_model_are_the_programs_too_and_reach_its_hook(folder: Path) -> None:
+    write(folder, WITHOUT_MODEL, "Gain", params={"gain": 7, "offset": 2}, prove=proof.bundled())
+    text = (folder / "processor.py").read_text()
+    assert "_BYOC_PARAMS = {'gain': 7, 'offset': 2}\n" in text
+    assert "        params=_BYOC_PARAMS,\n" in text
+    manifest = json.loads((folder / "byoc.json").read_text())
+    assert (manifest["params"], manifest["schema"]) == ({"gain": 7, "offset": 2}, None)
+    assert manifest["proof"]["equal"]
+
+
+@pytest.mark.parametrize("value", [np.ones(2), object(), float("nan"), {1, 2}, b"x"])
+def test_a_parameter_that_no_text_gives_is_told(folder: Path, value: object) -> None:
+    with pytest.raises(ExportError, match="the parameter gain can't be written as text: ") as caught:
+        write(folder, WITHOUT_MODEL, "Gain", params={"offset": 1, "gain": value})
+    assert "\n" not in caught.value.one_line()
+    assert not folder.exists()
+
+
+def test_what_an_export_before_wrote_and_this_one_does_not_is_taken_away(folder: Path) -> None:
+    write(folder)
+    manifest = json.loads((folder / "byoc.json").read_text())
+    (folder / "old.txt").write_text("5")
+    digest = edits.digest(folder / "old.txt")
+    (folder / "byoc.json").write_text(json.dumps(manifest | {"files": {**manifest["files"], "old.txt": digest}}))
+    write(folder)
+    assert {path.name for path in folder.iterdir()} == FILES
 
 
 def test_warnings_are_told_with_what_was_written(folder: Path) -> None:

@@ -76,3 +76,23 @@ def test_pip_takes_a_locked_file_with_the_wheel_beside_it(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_index_that_cannot_be_reached_leaves_honest_pins_and_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lock_._uv() is None:
+        pytest.skip("uv is not installed")
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    done = test_folder.write(tmp_path / "x", test_folder.WITH_TENSOR, "Tint", cuda="12.6", hashes=True)
+    lines = (tmp_path / "x" / "requirements.txt").read_text().splitlines()
+    assert lines[2].startswith("# Versions without hashes, and only those of requirements.in: uv could not find them: ")
+    assert "--extra-index-url https://download.pytorch.org/whl/cu126" in lines
+    assert [line for line in lines if line.startswith("torch==")] == [
+        f"torch=={metadata.version('torch').split('+')[0]}"
+    ]
+    assert "--hash" not in "".join(lines)
+    (told,) = [warning for warning in done.warnings if warning.id == "lock"]
+    assert str(told).startswith("warning [lock] requirements.txt has versions without hashes: uv could not find them: ")

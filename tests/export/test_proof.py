@@ -145,6 +145,7 @@ def test_files_that_it_opens_beside_the_notebook_are_there_for_the_proof(
     text = "    def load_model(self):\n        self.level = int(Path('level.txt').read_text())\n" + GREEN.replace(
         "self.params.amount", "self.level"
     )
-    write(folder, "from pathlib import Path\n" + HEAD + text)
-    assert manifest(folder)["proof"]["equal"]
-    assert not (folder / "level.txt").exists()
+    for weights in (["bake"], ["mount"]):
+        write(folder, "from pathlib import Path\n" + HEAD + text, weights=weights)
+        assert manifest(folder)["proof"]["equal"]
+        assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []

@@ -6,7 +6,6 @@ from importlib import metadata
 
 import pytest
 
-from byoc_nb.export import requirements as requirements_
 from byoc_nb.export.requirements import RUNTIME, RequirementsError, requirements
 
 
@@ -36,14 +35,19 @@ def test_torch_comes_without_the_local_part_of_its_version() -> None:
     assert requirements(["torch"], torch=False) == requirements([], torch=True)
 
 
-def test_a_module_beside_the_notebook_is_refused_by_name() -> None:
+def test_a_module_that_no_package_has_is_refused_by_name() -> None:
     with pytest.raises(RequirementsError, match="import my_helpers: no installed package holds it") as caught:
         requirements(["my_helpers"], torch=False)
-    assert "cell" in caught.value.hint
+    assert "beside the notebook is carried along" in caught.value.hint
 
 
-def test_a_distribution_without_metadata_is_refused_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements_, "RUNTIME", ("aiohttp", "no-such-distribution"))
+def test_a_distribution_without_metadata_is_refused_with_what_to_type() -> None:
     with pytest.raises(RequirementsError, match="version of no-such-distribution") as caught:
-        requirements([], torch=False)
+        requirements([], torch=False, runtime=("aiohttp", "no-such-distribution"))
     assert caught.value.hint == "pip install no-such-distribution"
+
+
+def test_another_runtime_brings_its_own_versions() -> None:
+    lines = requirements(["numpy"], torch=True, runtime=("pytrickle==0.1.6", "av==14.2.0"))
+    assert names(lines) == ["av", "numpy", "pytrickle", "torch"]
+    assert {"pytrickle==0.1.6", "av==14.2.0"} < set(lines)

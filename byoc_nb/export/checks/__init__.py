@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from byoc_nb.export import secrets
+from byoc_nb.export import secrets, upstream
 from byoc_nb.export.checks import errors, warnings
 from byoc_nb.export.findings import Finding, is_ignored
 from byoc_nb.export.program import Program
@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[Program], Iterator[Finding]], ...] = (
     errors.irreproducible,
     errors.secret,
     warnings.absolute_path,
+    warnings.missing_file,
     warnings.cuda_index,
     warnings.blocking_call,
     warnings.unseeded_random,
@@ -30,9 +31,10 @@ CHECKS: tuple[Callable[[Program], Iterator[Finding]], ...] = (
 )
 
 
-def run_checks(program: Program, params: Mapping[str, Any]) -> list[Finding]:
+def run_checks(program: Program, params: Mapping[str, Any], runtime: str = "byoc_nb") -> list[Finding]:
     """What the checks find and what the program could not resolve: errors first, each line once for each id."""
-    found = [finding for check in CHECKS for finding in check(program)]
+    checks = CHECKS if runtime == "byoc_nb" else (*CHECKS, upstream.check)
+    found = [finding for check in checks for finding in check(program)]
     found += [*program.findings, *secrets.in_params(params)]
     once: dict[tuple[object, ...], Finding] = {}
     for finding in found:

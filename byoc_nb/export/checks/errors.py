@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
+from typing import Any
 
 from byoc_nb.export import secrets
 from byoc_nb.export.calls import drawn_from, full_name, seeded_by
+from byoc_nb.export.constants import is_model
 from byoc_nb.export.findings import Finding
 from byoc_nb.export.program import Piece, Program
 from byoc_nb.export.running import at_import
@@ -179,9 +180,10 @@ def _is_cuda(program: Program, node: ast.expr, depth: int = 5) -> bool:
 
 
 def _is_trained(program: Program, name: str) -> bool:
-    """Whether it is a torch module with parameters that nothing in the text loads or seeds."""
-    torch = sys.modules.get("torch")
-    value = program.namespace.get(name)
-    if torch is None or not isinstance(value, torch.nn.Module) or next(value.parameters(), None) is None:
+    """Whether it is a torch module with parameters that nothing in the text loads, seeds or trains."""
+    value: Any = program.namespace.get(name)
+    if not is_model(value):
         return False
-    return not any(_LOADS.search(one.text) for one in program.reached)
+    text = "\n".join(one.text for one in program.reached)
+    trained = any(one.grad is not None for one in value.parameters())
+    return (trained and "backward(" not in text) or not _LOADS.search(text)

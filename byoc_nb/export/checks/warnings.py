@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from byoc_nb.export.calls import drawn_from, full_name, seeded_by
 from byoc_nb.export.findings import Finding
 from byoc_nb.export.program import Piece, Program
-from byoc_nb.export.timing import LOAD_METHODS, frame_code
+from byoc_nb.export.timing import LOAD_METHODS, frame_code, opened_files
 from byoc_nb.source.scopes import own
 
 _PATH = re.compile(
@@ -24,12 +24,22 @@ _BLOCKING = re.compile(
 
 
 def absolute_path(program: Program) -> Iterator[Finding]:
-    """A path of this machine is not there in the container."""
+    """A path of this machine is not there in the container, but for the weights that go along."""
+    along = {one.path for one in opened_files(program) if one.found}
     for piece in program.pieces():
         for line, text in _strings(piece.node):
-            if _PATH.fullmatch(text):
+            if _PATH.fullmatch(text) and text not in along:
                 message = f"{text} is a path of this machine"
                 yield _warning(piece, line, "absolute-path", message, "use one beside the notebook")
+
+
+def missing_file(program: Program) -> Iterator[Finding]:
+    """What loading opens must be there to be carried along."""
+    for one in opened_files(program):
+        if one.found is None:
+            message = f"{one.path} isn't there, so the container won't have it"
+            fix = "put it there, or --weights download=URL or --weights mount"
+            yield Finding("missing-file", "warning", message, fix, one.line, one.cell, one.file)
 
 
 def cuda_index(program: Program) -> Iterator[Finding]:
