@@ -17,7 +17,7 @@ from byoc_nb.errors import ByocError
 from byoc_nb.media.mpegts import Demuxer, Muxer, MuxError, Unit
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
-from hypothesis import given, settings  # noqa: E402
+from hypothesis import example, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 needs_ffmpeg = pytest.mark.skipif(
@@ -246,6 +246,7 @@ def picture(size: int, key: bool) -> bytes:
 
 
 @settings(max_examples=80, deadline=None)
+@example([(False, 65_414, False)], 0, 0)  # longer than a length says, and its last packet full
 @given(
     st.lists(
         st.tuples(

@@ -133,11 +133,7 @@ class Muxer:
         delimiter = nal.missing_delimiter(data, self._video_codec)
         size = len(delimiter) + len(data)
         fields = self._clock(dts, keyframe)
-        header = build_header(_VIDEO_STREAM, size, pts % WRAP, dts % WRAP)
-        first = _PAYLOAD - (1 + len(fields) if fields else 0)
-        if header[4:6] == b"\x00\x00" and (len(header) + size - first) % _PAYLOAD == 0:
-            # without a length the last packet's stuffing shows the end, so there must be some
-            header = build_header(_VIDEO_STREAM, size, pts % WRAP, dts % WRAP, stuffing=1)
+        header = _header(_VIDEO_STREAM, size, pts, dts, fields)
         return self._tables_if_due(dts) + self._video_counter.pes(b"".join((header, delimiter, data)), fields)
 
     def audio(self, data: bytes, pts: int) -> bytes:
@@ -150,9 +146,9 @@ class Muxer:
             stream_id, head = _PRIVATE_STREAM_1, opus.control_header(len(data))
         else:
             stream_id, head = _AUDIO_STREAM, self._adts(data)
-        header = build_header(stream_id, len(head) + len(data), pts % WRAP, pts % WRAP)
         alone = self._video_codec is None
         fields = self._clock(pts, alone) if alone else b""
+        header = _header(stream_id, len(head) + len(data), pts, pts, fields)
         return self._tables_if_due(pts) + self._audio_counter.pes(b"".join((header, head, data)), fields)
 
     def _adts(self, data: bytes) -> bytes:
@@ -188,3 +184,13 @@ class Muxer:
 
     def _pat_and_pmt(self) -> bytes:
         return self._pat_counter.section(self._pat) + self._pmt_counter.section(self._pmt)
+
+
+def _header(stream_id: int, size: int, pts: int, dts: int, fields: bytes) -> bytes:
+    """The header of a PES packet that begins behind an adaptation field of `fields`."""
+    header = build_header(stream_id, size, pts % WRAP, dts % WRAP)
+    first = _PAYLOAD - (1 + len(fields) if fields else 0)
+    if header[4:6] == b"\x00\x00" and (len(header) + size - first) % _PAYLOAD == 0:
+        # without a length the last packet's stuffing shows the end, so there must be some
+        header = build_header(stream_id, size, pts % WRAP, dts % WRAP, stuffing=1)
+    return header
