@@ -5,15 +5,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTRICKLE := .venvs/pytrickle
-SOURCES := byoc_nb tests notebooks
+DOCS := .venvs/docs
+LOWEST := .venvs/lowest
+SOURCES := byoc_nb tests notebooks hatch_build.py
+WORDS := $(SOURCES) benchmarks docs Makefile Dockerfile.gpu pyproject.toml $(wildcard *.md)
+FAST := tests/frames tests/source tests/trickle tests/dashboard tests/test_architecture.py tests/test_params.py \
+  tests/test_processor.py tests/test_dialects.py tests/test_find.py tests/test_needs.py tests/test_contributing.py
+MEASURED := tests/trickle tests/runtime tests/export
+RUNTIME := tests/trickle tests/frames tests/media tests/runtime tests/test_params.py tests/test_processor.py tests/test_dialects.py
 
-.PHONY: help demo lab test bench lint format clean
+BEGIN := $(shell date +%s)
+
+.PHONY: help demo lab docs test test-fast test-lowest bench coverage lint format clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 demo: $(READY)  ## run the quickstart without a browser; leaves its videos and the exported folder in demo-output/
-	$(BIN)/python notebooks/demo.py demo-output
+	@ready=$$(date +%s); $(BIN)/python notebooks/demo.py demo-output \
+	  && echo "set-up took $$((ready - $(BEGIN))) s, the run $$(($$(date +%s) - ready)) s"
 
 lab: $(READY)  ## open the quickstart in JupyterLab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/01_quickstart.ipynb
@@ -21,20 +31,36 @@ lab: $(READY)  ## open the quickstart in JupyterLab
 test: $(READY) $(PYTRICKLE)/.ready programs  ## run every test
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest $(ARGS)
 
+test-fast: $(READY)  ## the tests that need no other program and little time: under a minute on two cores
+	$(BIN)/python -m pytest $(FAST) $(ARGS)
+
+test-lowest: $(LOWEST)/.ready  ## the container's tests with the oldest versions that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest $(RUNTIME) $(ARGS)
+
+coverage: $(READY)  ## which lines and branches the unit tests of trickle, runtime and export run
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q $(MEASURED) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+docs: $(DOCS)/.ready  ## build the documentation into site/; a broken link is an error
+	$(DOCS)/bin/mkdocs build --strict $(ARGS)
+
 bench: $(READY) $(PYTRICKLE)/.ready programs  ## measure beside pytrickle and ffmpeg; results in benchmarks/results/
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/byoc-nb bench $(ARGS)
 
-lint: $(READY)  ## style and types
+lint: $(READY)  ## style, types, spelling
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/codespell $(WORDS)
 
 format: $(READY)  ## format the sources
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .venvs demo-output build dist
+	rm -rf $(VENV) .venvs demo-output build dist site
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "byoc_nb needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -52,10 +78,28 @@ $(PYTRICKLE)/.ready:
 	$(PYTRICKLE)/bin/pip install --quiet --only-binary=:all: pytrickle==0.1.6
 	@touch $@
 
+$(DOCS)/.ready: pyproject.toml constraints.txt
+	@echo "creating $(DOCS) (once)"
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+# Beside the oldest versions: today's torch and test tools, for which no bound is claimed.
+$(LOWEST)/.ready: $(READY) pyproject.toml
+	@echo "creating $(LOWEST) (once)"
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable .
+	$(BIN)/uv pip freeze --quiet --exclude-editable --python $(LOWEST)/bin/python > $(LOWEST)/runtime.txt
+	grep -E '^(torch|pytest.*|hypothesis|psutil|scikit-video|PyYAML)==' constraints.txt > $(LOWEST)/tests.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --constraint $(LOWEST)/runtime.txt --requirement $(LOWEST)/tests.txt
+	@touch $@
+
 .PHONY: programs
 programs:  # the tests' peers and browser; root on a Debian machine gets them installed, others are told
 	@missing=""; command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || missing="ffmpeg"; \
 	  command -v chromium >/dev/null || missing="$$missing chromium"; \
+	  command -v buildah >/dev/null || missing="$$missing buildah"; \
+	  command -v docker-registry >/dev/null || command -v registry >/dev/null || missing="$$missing docker-registry"; \
 	  if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
 	      || echo "could not install$$missing: the tests that need it are skipped"; \

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -26,7 +26,7 @@ import pytest
 from aiohttp import web
 from kit import WAIT, ffprobe_file, until
 
-from byoc_nb.cli import main
+from byoc_nb.cli import GROUPS, main
 from byoc_nb.runtime.ports import free_port
 from byoc_nb.runtime.threads import LoopThread
 from byoc_nb.trickle import TrickleServer
@@ -502,30 +502,78 @@ def test_wrong_usage_is_2(arguments, capsys):
 # ---- the program as such
 
 
-def test_help_names_every_command_and_option(monkeypatch):
+COMMANDS = {
+    "new": "name --template",
+    "doctor": "--json",
+    "kernelspec": "install --user --sys-prefix --prefix",
+    "export": "processor directory --name --cpu --cuda --base --max-constant --force --no-prove --tolerance",
+    "check": "processor --max-constant",
+    "build": "directory --tag --platform",
+    "push": "directory --tag",
+    "run": "directory --tag --port",
+    "serve": "processor --port --host --policy --verify-tls",
+    "start": "url --subscribe-url --publish-url --control-url --events-url --data-url --id NAME=VALUE",
+    "params": "url NAME=VALUE",
+    "status": "url",
+    "stop": "url",
+    "register": "--orch-url --name --url --unregister",
+    "trickle-server": "--host --port --base-path --autocreate --no-autocreate --changefeed",
+    "publish": "file url --realtime --loop --verify-tls",
+    "subscribe": "url --output --verify-tls",
+    "bench": "--pytrickle --clip --output --rounds --seconds --only --size --quick --soak",
+    "completion": "{bash,zsh}",
+}
+
+
+def test_help_lists_every_command_in_its_group(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
-    whole = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
-    commands = {
-        "trickle-server": "--host --port --base-path --autocreate --no-autocreate --changefeed",
-        "publish": "file url --realtime --loop",
-        "subscribe": "url --output",
-        "serve": "processor --port --host --policy",
-        "start": "url --subscribe-url --publish-url --control-url --events-url --data-url --id NAME=VALUE",
-        "params": "url NAME=VALUE",
-        "status": "url",
-        "stop": "url",
-        "register": "--orch-url --name --url --unregister",
-    }
-    for command, options in commands.items():
-        assert re.search(rf"^    {command}\s+\w", whole, re.MULTILINE), command
-        with pytest.raises(SystemExit) as caught, contextlib.redirect_stdout(io.StringIO()) as text:
-            main([command, "--help"])
-        assert caught.value.code == 0
-        described = re.sub(r"\n {20,}", "  ", text.getvalue())  # long names have their text on the next line
-        for option in options.split():
-            assert option in described, (command, option)
-        for line in described.splitlines():
-            assert not line.startswith("  ") or re.search(r"\S  +\S", line), f"{command}: {line} says nothing"
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    whole = capsys.readouterr().out
+    assert re.findall(r"^  ([a-z][a-z-]*) +\w", whole, re.MULTILINE) == [*COMMANDS]
+    assert re.findall(r"^([a-z].*):$", whole, re.MULTILINE) == [*GROUPS, "options"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_commands_help_says_something_about_every_option(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert re.match(rf"usage: byoc-nb {command} ", text)
+    described = re.sub(r"\n {20,}", "  ", text)  # long names have their text on the next line
+    for option in COMMANDS[command].split():
+        assert option in described, option
+    for line in described.splitlines():
+        assert not line.startswith("  ") or re.search(r"\S  +\S", line), f"{line} says nothing"
+
+
+def typed(line: str) -> list[str]:
+    """What bash offers for the last word of a line."""
+    words = line.split(" ")
+    code = f"""
+eval "$({shlex.join(COMMAND)} completion bash)"
+COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1} COMP_LINE={shlex.quote(line)}
+$(complete -p byoc-nb | sed -E 's/.*-F ([^ ]+).*/\\1/') byoc-nb {shlex.quote(words[-1])} {shlex.quote(words[-2])}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_bash_completes_commands_options_and_choices():
+    assert typed("byoc-nb s") == ["serve", "start", "status", "stop", "subscribe"]
+    assert typed("byoc-nb subscribe --") == ["--help", "--output", "--verify-tls"]
+    assert typed("byoc-nb new --template t") == ["torch"]
+
+
+def test_zsh_gets_a_script_of_every_command(capsys):
+    assert main(["completion", "zsh"]) == 0
+    script = capsys.readouterr().out
+    assert script.startswith("#compdef byoc-nb\n")
+    assert all(f"_{command.replace('-', '_')}_options" in script for command in COMMANDS)
 
 
 def test_the_installed_command_is_the_module():
@@ -570,7 +618,8 @@ def https(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", [["subscribe"], ["publish", "testsrc"]])
-def test_certificates_are_checked_on_demand(command, https, capsys):
+def test_certificates_are_checked_on_demand(command, https, monkeypatch, capsys):
+    monkeypatch.setattr("byoc_nb.trickle.wire.BACKOFF_SECONDS", 0.002)
     assert main([*command, f"{https}/x"]) == 1
     assert "certificate" not in capsys.readouterr().err  # it got as far as the channel, which is not there
     assert main([*command, f"{https}/x", "--verify-tls"]) == 1

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ _CLIP = Path(byoc_nb.__file__).parents[1] / "notebooks" / "bigbuckbunny.mp4"
 _NO_UINT8 = "pytrickle: uint8, which it has no view for"
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Give the subcommand its options."""
+def add_commands(add: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
+    """Add it; `add` makes a subcommand of a name, what it runs, and its help."""
+    command = add("bench", bench, "measure latency, processor time and memory beside pytrickle and ffmpeg")
     command.add_argument(
         "--pytrickle",
         metavar="PYTHON",

@@ -15,7 +15,7 @@ from pathlib import Path
 import byoc_nb
 
 _EPOCH = (2020, 1, 1, 0, 0, 0)  # a fixed time in the archive: equal files give an equal wheel
-# What pyproject.toml's force-include puts beside the package: `import pytrickle` finds byoc_nb, see pytrickle_names.
+# What hatch_build.py puts beside the package: `import pytrickle` finds byoc_nb, see pytrickle_names.
 _ALIAS_MODULE, _ALIAS_PTH = "byoc_nb_pytrickle.py", "byoc_nb_pytrickle.pth"
 
 
