@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from byoc_nb import params as params_
 from byoc_nb.dashboard.fields import fields
 from byoc_nb.errors import ByocError
@@ -28,7 +30,7 @@ class Controls:
         host = self._server.slot.current
         model = host.processor.model if host else None
         values = params_.as_dict(host.processor.values) if host else {}
-        return {"type": "params", "fields": fields(model) if model is not None else None, "values": values}
+        return {"type": "params", "fields": _fields(model) if model is not None else None, "values": values}
 
     def look(self) -> dict[str, Any] | None:
         """The message about what has changed since the last one; None where nothing has."""
@@ -65,3 +67,7 @@ class Controls:
             answer["errors"] = dict.fromkeys(changes, f"the processor refused it: {describe(error)}")
         host = server.slot.current
         return answer | {"values": params_.as_dict(host.processor.values) if host else {}}
+
+
+def _fields(model: type[BaseModel]) -> list[dict[str, Any]]:
+    return fields(model.model_json_schema(by_alias=False), params_.as_dict(params_.initial(model)))

@@ -1,39 +1,40 @@
-"""The controls for a processor's parameters, found in the JSON schema of its `Params`."""
+"""The controls for a processor's parameters, found in the JSON schema of them."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
-
-from pydantic import BaseModel
-
-from byoc_nb import params as params_
 
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _STEPS = 100  # at least, from one end of a slider to the other
 _SMALLEST = 1e-9
 
 
-def fields(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """A control for every field, in order.
+def fields(schema: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """A control for every property of an object's JSON schema, as `/params/schema` gives it, in order.
 
-    Each has `name`, `title`, `description`, `default`, `load` (only loading takes it up), `nullable` and a `kind`:
-    "number" (with `integer`, `min`, `max`, `step`; a slider where both ends are there), "bool", "choice" (with
-    `choices`), "color", "text", "numbers" (with `integer`, and `fixed` where its length is) or "json" for the rest.
+    `defaults` by name, for those that the schema can't tell, such as of a `default_factory`.
+
+    Each has `name`, `title`, `description`, `default`, `load` (only loading takes it up), `secret` and a `kind`:
+    "number" (with `integer`, `nullable`, `min`, `max`, `step`; a slider where both ends are there), "bool", "choice"
+    (with `choices`), "color" and "text" (with `nullable`), "numbers" (with `integer`, and `fixed` where its length is)
+    or "json" for the rest.
     """
-    schema = model.model_json_schema(by_alias=False)
-    defaults = params_.as_dict(params_.initial(model))
+    properties: dict[str, dict[str, Any]] = schema.get("properties", {})
+    known = {name: one.get("default") for name, one in properties.items()} | dict(defaults or {})
     return [
         {
             "name": name,
             "title": one.get("title") or name,
             "description": one.get("description", ""),
-            "default": defaults.get(name),
+            "default": known[name],
             "load": one.get("load") is True,
-            **_kind(one, schema.get("$defs", {}), defaults.get(name)),
+            "secret": one.get("writeOnly") is True,
+            **_kind(one, schema.get("$defs", {}), known[name]),
         }
-        for name, one in schema.get("properties", {}).items()
+        for name, one in properties.items()
     ]
 
 

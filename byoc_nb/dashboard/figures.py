@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from byoc_nb.dashboard.memory import Memory
 from byoc_nb.runtime.server import StreamServer
 
 WINDOW_SECONDS = 2.0  # that the verdict is about
@@ -28,9 +26,10 @@ class Figures:
         self._server = server
         self._counts: deque[_Count] = deque()
         self._session: Any = None
+        self._memory = Memory()
 
     def now(self) -> dict[str, Any]:
-        """The message with all figures; only `state` and `memory` before the first stream."""
+        """The message with all figures; before the first stream without those of a stream."""
         server, session = self._server, self._server.session
         host = server.slot.current
         message: dict[str, Any] = {
@@ -38,7 +37,8 @@ class Figures:
             "state": "running" if server.active else "ended" if session else "waiting",
             "reason": session.reason if session and session.ended else "",
             "processor": host.processor.target.__name__ if host else "",
-            "memory": memory(),
+            "reloads": server.slot.reloads,
+            "memory": self._memory.now(server.slot.reloads),
         }
         if session is None:
             return message
@@ -99,15 +99,3 @@ def verdict(figures: dict[str, Any], lately: _Count) -> dict[str, Any]:
     if process > budget:
         return {"text": f"no frame dropped lately, though process took {process:.0f} of {budget:.0f} ms", "good": True}
     return {"text": f"keeps up: process {process:.0f} of {budget:.0f} ms at {fps:.0f} fps", "good": True}
-
-
-def memory() -> dict[str, int]:
-    """Bytes that the process has now: `process`, and `gpu` where torch uses one."""
-    found: dict[str, int] = {}
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        found["process"] = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        found["gpu"] = int(torch.cuda.memory_allocated())
-    return found

@@ -1,7 +1,7 @@
-"""The dashboards of one server: a WebSocket each, which carries pictures, parameters, figures and the log.
+"""The dashboards of one stream: a WebSocket each, which carries pictures, parameters, figures and the log.
 
-Belongs to the server's loop. A page has to show the server's token, which the notebook gives it, in its first message,
-and must come from this machine or from the host that it calls.
+Belongs to the loop of the server whose port it is on. A page has to show the server's token, which the notebook gives
+it, in its first message, and must come from this machine or from the host that it calls.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, overload
 
 from aiohttp import WSMsgType, web
 
-from byoc_nb.dashboard.controls import Controls
-from byoc_nb.dashboard.figures import Figures
+from byoc_nb.dashboard.desk import Desk
 from byoc_nb.dashboard.log import Log
 from byoc_nb.dashboard.messages import allowed, parsed, written
-from byoc_nb.dashboard.pictures import Pace, Pair, still, timed
+from byoc_nb.dashboard.projector import Projector
+from byoc_nb.dashboard.samples import Samples
+from byoc_nb.dashboard.served import Served
+from byoc_nb.dashboard.sources import CAMERA_BYTES
+from byoc_nb.dashboard.subject import Subject
 from byoc_nb.dashboard.viewer import Viewer
 from byoc_nb.runtime.server import StreamServer
 
@@ -30,11 +32,10 @@ logger = logging.getLogger(__name__)
 
 PATH = "/dashboard/ws"
 VIEWERS = 8
-MESSAGE_BYTES = 64 << 10  # of what a viewer may send at a time
-CHANGES = 4  # of parameters that a viewer may have in work
+MESSAGE_BYTES = 64 << 10  # of JSON that a viewer may send at a time
+QUESTIONS = 8  # that a viewer may have in work
 HELLO_SECONDS = 5.0  # until a viewer has shown its token
 HEARTBEAT_SECONDS = 20.0
-LOOK_SECONDS = 0.01  # between two looks for a new picture, while somebody waits for one; takes 0.2 % of a core
 TICK_SECONDS, TICKS_A_STATS = 0.1, 5
 SILENCE_SECONDS = 60.0  # after which a viewer without a connection of its own has gone
 GONE_SECONDS = 1.0  # for the last messages when the server stops
@@ -42,37 +43,63 @@ GONE_SECONDS = 1.0  # for the last messages when the server stops
 Send = Callable[[str | bytes], Awaitable[None]]
 
 
-class Hub:
-    """Serves the dashboards of `server` from its start to its stop; make it before the server listens."""
+class Place(Protocol):
+    """The server whose port the dashboards are on, such as a `StreamServer`."""
 
-    def __init__(self, server: StreamServer) -> None:
-        self.token = secrets.token_urlsafe(32)
-        self.viewers: set[Viewer] = set()
-        self.encoded = 0  # pairs of pictures
-        self.before_end: Callable[[Hub], Awaitable[None]] | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.ended = False
-        self._server = server
-        self._controls, self._figures, self._log = Controls(server), Figures(server), Log()
-        self._logged = 0  # the last entry that was sent
-        self._wanted = asyncio.Event()  # a viewer has room for a picture
-        self._present = asyncio.Event()  # there are viewers
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._deliveries: set[asyncio.Task[None]] = set()  # one a viewer
-        self._thread: ThreadPoolExecutor | None = None
-        server.add_route("GET", PATH, self._connect)
-        server.app.on_startup.append(self._begin)
-        server.app.on_shutdown.append(self._end)
+    @property
+    def app(self) -> web.Application:
+        """Where their route is added, before it starts."""
 
     @property
     def port(self) -> int:
-        return self._server.port
+        """It listens on this port of 127.0.0.1."""
+
+
+class Hub:
+    """Serves dashboards from the server's start to its stop; make it before the server listens.
+
+    `subject`: what they are about; by default the stream of that server. `desk` takes what the notebook adds to it.
+    """
+
+    @overload
+    def __init__(self, place: StreamServer) -> None: ...
+    @overload
+    def __init__(self, place: Place, subject: Subject) -> None: ...
+    def __init__(self, place: Any, subject: Subject | None = None) -> None:
+        self.subject = subject or Served(place)
+        self.token = secrets.token_urlsafe(32)
+        self.viewers: set[Viewer] = set()
+        self.samples = Samples()
+        self.before_end: Callable[[Hub], Awaitable[None]] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.ended = False
+        self._place: Place = place
+        self.desk, self._log = Desk(self.subject, self.viewers), Log()
+        self._logged = 0  # the last entry that was sent
+        self._projector = Projector(self.subject, self.viewers)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()  # one a viewer
+        place.app.router.add_get(PATH, self._connect)
+        place.app.on_startup.append(self._begin)
+        place.app.on_shutdown.append(self._end)
+
+    @property
+    def port(self) -> int:
+        return self._place.port
+
+    @property
+    def encoded(self) -> int:
+        """How many pairs of pictures were encoded."""
+        return self._projector.encoded
+
+    def printed(self, text: str, *, error: bool = False) -> None:
+        """A frame has printed this, on standard output or as an `error`; from any thread."""
+        self._log.add("stderr" if error else "print", text)
 
     async def _begin(self, app: web.Application) -> None:
         self.loop = asyncio.get_running_loop()
         self._log.start()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="byoc-pictures")
-        self._spawn(self._show_pictures())
+        self._spawn(self._projector.run())
         self._spawn(self._tell_changes())
 
     async def _end(self, app: web.Application) -> None:
@@ -89,8 +116,7 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._thread is not None:
-            self._thread.shutdown()
+        self._projector.close()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None) -> None:
         among = self._tasks if among is None else among
@@ -110,7 +136,7 @@ class Hub:
         origin = request.headers.get("Origin")
         if origin is not None and not allowed(origin, request.host):
             raise web.HTTPForbidden
-        socket = web.WebSocketResponse(max_msg_size=MESSAGE_BYTES, heartbeat=HEARTBEAT_SECONDS, compress=False)
+        socket = web.WebSocketResponse(max_msg_size=CAMERA_BYTES, heartbeat=HEARTBEAT_SECONDS, compress=False)
         await socket.prepare(request)
         if (refusal := await self._refusal(socket)) is not None:
             with contextlib.suppress(ConnectionError):
@@ -124,7 +150,7 @@ class Hub:
         viewer = self.attach(send, socket.close)
         try:
             async for message in socket:
-                if message.type is not WSMsgType.TEXT or not self.receive(viewer, message.data):
+                if not self.receive(viewer, message.data):
                     await socket.close(code=1007)
         finally:
             self.detach(viewer)
@@ -149,19 +175,18 @@ class Hub:
         """A new viewer, which has shown the token; `close` ends its connection."""
         viewer = Viewer()
         self.viewers.add(viewer)
-        self._present.set()
-        viewer.put(written(self._controls.all()))
-        viewer.put(written(self._figures.now()))
-        viewer.put(written({"type": "log", "entries": [e for e in self._log.since(0) if e["number"] <= self._logged]}))
+        figures = self._look()
+        for message in (self.subject.controls.all(), figures, *self.desk.begin()):
+            viewer.say(message)
+        viewer.say({"type": "log", "entries": [e for e in self._log.since(0) if e["number"] <= self._logged]})
         self._spawn(self._deliver(viewer, send, close), self._deliveries)
         return viewer
 
     def detach(self, viewer: Viewer) -> None:
         """The viewer has gone."""
         self.viewers.discard(viewer)
+        self.desk.camera.left(viewer)
         viewer.outbox.put_nowait(None)
-        if not self.viewers:
-            self._present.clear()
 
     async def _deliver(self, viewer: Viewer, send: Send, close: Callable[[], Awaitable[Any]] | None) -> None:
         try:
@@ -173,99 +198,72 @@ class Hub:
             await close()
         self.detach(viewer)
 
-    def receive(self, viewer: Viewer, text: str) -> bool:
-        """Do what a viewer says; False where that is no message at all."""
+    def receive(self, viewer: Viewer, data: str | bytes) -> bool:
+        """Do what a viewer says, or take its camera's picture; False where that is no message at all."""
         viewer.heard = time.monotonic()
-        match parsed(text):
+        if isinstance(data, bytes):
+            self.desk.film(viewer, data)
+            return True
+        match message := parsed(data) if len(data) <= MESSAGE_BYTES else None:
             case {"type": "view", "visible": bool(visible), "wide": bool(wide)}:
                 if visible and not viewer.visible:
-                    viewer.put(written(self._figures.now()))
+                    viewer.say(self._look())
                 viewer.look(visible=visible, wide=wide)
             case {"type": "drawn"}:
                 viewer.acknowledge()
-            case {"type": "change", "number": int(number), "changes": dict(changes)}:
-                if viewer.changing < CHANGES:
-                    viewer.changing += 1
-                    self._spawn(self._change(viewer, number, changes))
             case {"type": "here"}:
                 pass
+            case dict():
+                if viewer.asking >= QUESTIONS:
+                    return True
+                if (answer := self.desk.answer(viewer, message)) is None:
+                    return False
+                viewer.asking += 1
+                self._spawn(self._answer(viewer, answer))
             case _:
                 return False
         if viewer.has_room:
-            self._wanted.set()
+            self._projector.look()
         return True
 
-    async def _change(self, viewer: Viewer, number: int, changes: dict[str, Any]) -> None:
+    async def _answer(self, viewer: Viewer, answer: Coroutine[Any, Any, dict[str, Any] | bytes | None]) -> None:
         try:
-            viewer.put(written(await self._controls.change(number, changes)))
+            message = await answer
+            if message is not None:
+                viewer.put(message if isinstance(message, bytes) else written(message))
         finally:
-            viewer.changing -= 1
+            viewer.asking -= 1
 
     # ---- what they get
 
-    @property
-    def newest(self) -> Pair | None:
-        """The last picture before and after processing."""
-        session = self._server.session
-        return session.pipeline.newest if session else None
-
     async def still(self) -> bytes | None:
         """The newest pictures as one small JPEG."""
-        pair = self.newest
-        if pair is None or self._thread is None:
-            return None
-        return await asyncio.get_running_loop().run_in_executor(self._thread, still, pair)
-
-    async def _show_pictures(self) -> None:
-        """The newest pictures to every viewer that has room; one that has none misses them."""
-        pace, loop = Pace(), asyncio.get_running_loop()
-        made: tuple[Pair, int, bytes] | None = None
-        while True:
-            await self._wanted.wait()
-            ready = [viewer for viewer in self.viewers if viewer.has_room]
-            if not ready:
-                self._wanted.clear()
-                continue
-            pair = self.newest
-            ready = [viewer for viewer in ready if viewer.seen is not pair]
-            if pair is None or not ready:
-                await asyncio.sleep(LOOK_SECONDS)
-                continue
-            width = max(viewer.width for viewer in ready)
-            if made is None or made[0] is not pair or made[1] != width:
-                if not pace.may():
-                    await asyncio.sleep(LOOK_SECONDS)
-                    continue
-                try:
-                    message, seconds = await loop.run_in_executor(self._thread, timed, pair, width)
-                except Exception:
-                    logger.exception("a picture can't be shown")
-                    for viewer in ready:
-                        viewer.seen = pair
-                    continue
-                pace.took(seconds)
-                self.encoded += 1
-                made = pair, width, message
-            for viewer in ready:
-                if viewer.has_room:
-                    viewer.show(pair, made[2])
+        return await self._projector.still()
 
     async def _tell_changes(self) -> None:
-        """What changed in the parameters, the log and the figures."""
+        """What changed in the parameters, the log, the figures and the source; the figures are kept, too."""
         tick = 0
         while True:
-            await self._present.wait()
-            if (change := self._controls.look()) is not None:
+            if (change := self.subject.controls.look()) is not None:
                 self._tell(change)
             if entries := self._log.since(self._logged):
                 self._logged = entries[-1]["number"]
                 self._tell({"type": "log", "entries": entries})
             if tick % TICKS_A_STATS == 0:
                 self._forget_silent()
-                if any(viewer.visible for viewer in self.viewers):
-                    self._tell(self._figures.now(), visible=True)
+                figures = self._look()
+                self.samples.add(figures)
+                self._tell(figures, visible=True)
+                for news in self.desk.changed():
+                    self._tell(news)
             tick += 1
             await asyncio.sleep(TICK_SECONDS)
+
+    def _look(self) -> dict[str, Any]:
+        """The figures now."""
+        figures = self.subject.figures.now()
+        self.desk.processor = figures["processor"]
+        return figures
 
     def _forget_silent(self) -> None:
         for viewer in list(self.viewers):
@@ -273,7 +271,7 @@ class Hub:
                 self.detach(viewer)
 
     def _tell(self, message: dict[str, Any], *, visible: bool = False) -> None:
-        text = written(message)
-        for viewer in self.viewers:
-            if viewer.visible or not visible:
-                viewer.put(text)
+        viewers = [viewer for viewer in self.viewers if viewer.visible or not visible]
+        text = written(message) if viewers else ""
+        for viewer in viewers:
+            viewer.put(text)

@@ -1,9 +1,10 @@
-"""What the package logs, kept for the dashboards."""
+"""What the package logs and what frames print, kept for the dashboards."""
 
 from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections import deque
 from typing import Any
 
@@ -37,7 +38,11 @@ class Log(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        entry = {"at": record.created, "level": record.levelname.lower(), "name": record.name, "text": text[:LONGEST]}
+        self.add(record.levelname.lower(), text, at=record.created)
+
+    def add(self, level: str, text: str, *, at: float | None = None) -> None:
+        """An entry; `level` is one of logging's in small letters, or "print" and "stderr" for what a frame prints."""
+        entry = {"at": time.time() if at is None else at, "level": level, "text": text[:LONGEST]}
         self._entries.append({"number": next(self._numbers), **entry})
 
     def since(self, number: int) -> list[dict[str, Any]]:

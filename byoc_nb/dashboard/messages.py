@@ -1,7 +1,8 @@
 """What goes over a dashboard's WebSocket beside the pictures: JSON objects, each with a `type`.
 
-The server sends `params`, `values`, `changed` (see `controls`), `stats` (`figures`), `log`, `stopped` and `refused`; a
-page sends its `token`, then `view`, `drawn`, `change` and `here`.
+The server sends `params`, `values`, `changed` (see `subject`), `stats` (`figures`), `log`, `presets`, `source`,
+`camera`, `stopped` and `refused`, and answers; a page sends its `token`, then `view`, `drawn`, `here`, what it asks for
+(see `desk`), and its camera's pictures as binary messages.
 """
 
 from __future__ import annotations

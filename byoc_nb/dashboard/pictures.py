@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import threading
 import time
@@ -23,6 +24,7 @@ STILL_WIDTH = 320  # the still stays in the notebook's file
 QUALITY = 75
 SHARE = 0.06  # of the processor time that the whole process takes
 SLOWEST_SECONDS = 0.1  # between two pictures, where the process takes hardly any
+IDLE_SECONDS = 0.06  # the same, while half of the machine has nothing to do
 
 _local = threading.local()
 
@@ -30,17 +32,28 @@ _local = threading.local()
 def encoded(pair: Pair, width: int) -> bytes:
     """A message with both pictures: the header's length in four bytes, the header as JSON, the two JPEGs.
 
-    The header has `at` (seconds of the stream), `sizes` (of the frames, [width, height]) and `lengths` (of the JPEGs).
+    The header has `kind` ("pair"), `at` (seconds of the stream), `sizes` (of the frames, [width, height]) and
+    `lengths` (of the JPEGs).
     """
-    jpegs = [_jpeg(_small(frame, width)) for frame in pair]
+    return packed("pair", pair, [_jpeg(_small(frame, width)) for frame in pair])
+
+
+def packed(kind: str, pair: Pair, files: list[bytes]) -> bytes:
+    """A message with these files, which show this pair; see `encoded`."""
     header = json.dumps(
         {
-            "at": round(pair[0].seconds, 3),
+            "kind": kind,
+            "at": at(pair),
             "sizes": [[frame.width, frame.height] for frame in pair],
-            "lengths": [len(jpeg) for jpeg in jpegs],
+            "lengths": [len(file) for file in files],
         }
     ).encode()
-    return b"".join((struct.pack(">I", len(header)), header, *jpegs))
+    return b"".join((struct.pack(">I", len(header)), header, *files))
+
+
+def at(pair: Pair) -> float:
+    """The time of a pair in seconds of the stream, to the millisecond."""
+    return round(pair[0].seconds, 3)
 
 
 def still(pair: Pair) -> bytes:
@@ -57,7 +70,8 @@ def still(pair: Pair) -> bytes:
 class Pace:
     """Says when the next picture may be encoded, so that looking costs the stream little.
 
-    Encoding takes at most SHARE of the processor time that the process takes, but ten pictures a second always come.
+    Encoding takes at most SHARE of the processor time that the process takes, but ten pictures a second always come,
+    and sixteen where the machine has little else to do.
     """
 
     def __init__(self) -> None:
@@ -69,7 +83,8 @@ class Pace:
     def took(self, seconds: float) -> None:
         """Encoding a pair took this much processor time, until now."""
         self._processor_time = time.process_time() + seconds * (1 / SHARE - 1)
-        self._at_latest = time.monotonic() + SLOWEST_SECONDS
+        idle = os.getloadavg()[0] < (os.cpu_count() or 1) / 2
+        self._at_latest = time.monotonic() + (IDLE_SECONDS if idle else SLOWEST_SECONDS)
 
 
 def timed(pair: Pair, width: int) -> tuple[bytes, float]:

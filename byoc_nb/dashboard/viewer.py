@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from typing import Any
 
-from byoc_nb.dashboard.pictures import FULL_WIDTH, WIDTH, Pair
+from byoc_nb.dashboard.messages import written
+from byoc_nb.dashboard.pictures import FULL_WIDTH, WIDTH, Pair, at
 
 IN_FLIGHT = 2  # pictures that were sent and not acknowledged yet
 WAITING = 256  # messages; a viewer that lets more come together has gone
@@ -16,9 +19,9 @@ class Viewer:
 
     def __init__(self) -> None:
         self.visible, self.width = False, WIDTH
-        self.seen: Pair | None = None  # the last pictures that were sent
+        self.sent: deque[Pair] = deque(maxlen=IN_FLIGHT + 1)  # the last pictures, one of which it shows
         self.heard = time.monotonic()
-        self.changing = 0  # changes of parameters in work
+        self.asking = 0  # questions in work
         self.outbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self._flying = 0
 
@@ -31,9 +34,27 @@ class Viewer:
         """Send a message; None in the outbox ends the connection."""
         self.outbox.put_nowait(message if self.outbox.qsize() < WAITING else None)
 
+    def say(self, message: dict[str, Any]) -> None:
+        """Send a JSON message."""
+        self.put(written(message))
+
+    @property
+    def seen(self) -> Pair | None:
+        """The last pictures that were sent."""
+        return self.sent[-1] if self.sent else None
+
+    def skip(self, pair: Pair) -> None:
+        """These pictures can't be shown."""
+        self.sent.append(pair)
+
+    def shown(self, when: float) -> Pair | None:
+        """The pictures of this time (see `pictures.at`) as far as they are among the last ones."""
+        return next((pair for pair in self.sent if at(pair) == when), None)
+
     def show(self, pair: Pair, message: bytes) -> None:
         """Send pictures."""
-        self.seen, self._flying = pair, self._flying + 1
+        self.sent.append(pair)
+        self._flying += 1
         self.put(message)
 
     def acknowledge(self) -> None:

@@ -20,11 +20,28 @@ import anywidget
 from IPython.display import DisplayHandle, display
 
 from byoc_nb.dashboard.hub import VIEWERS, Hub
+from byoc_nb.dashboard.prints import Prints
 from byoc_nb.dashboard.viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
+# Joined, because anywidget takes one module and no address of another one is right behind every proxy
+SCRIPTS = [
+    "elements",
+    "link",
+    "pictures",
+    "inputs",
+    "params",
+    "presets",
+    "camera",
+    "source",
+    "stats",
+    "log",
+    "plot",
+    "tabs",
+    "dashboard",
+]
 STILL_SECONDS = 10.0  # between two renewals of the still, which change the notebook's file
 FIRST_PICTURE_SECONDS, LOOK_SECONDS = 20.0, 0.1
 _TEXT = "the live dashboard, in a running notebook"
@@ -33,7 +50,7 @@ _TEXT = "the live dashboard, in a running notebook"
 class DashboardWidget(anywidget.AnyWidget):
     """The page's side of the dashboard, for one server after the other."""
 
-    _esm = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("params.js", "dashboard.js"))
+    _esm = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     _css = STATIC / "dashboard.css"
 
     def __init__(self) -> None:
@@ -60,18 +77,19 @@ class DashboardWidget(anywidget.AnyWidget):
                 self._tell_where()
             case {"type": "message"} if self._hub is None or self._hub.ended:
                 self._tell_where()
-            case {"type": "message", "view": str(view), "text": str(text)} if self._hub and self._hub.loop:
+            case {"type": "message", "view": str(view), "text": str() | None as text} if self._hub and self._hub.loop:
+                said = text if text is not None else bytes(buffers[0]) if buffers else ""
                 with contextlib.suppress(RuntimeError):  # the server has stopped
-                    self._hub.loop.call_soon_threadsafe(self._pass_on, self._hub, view, text)
+                    self._hub.loop.call_soon_threadsafe(self._pass_on, self._hub, view, said)
 
-    def _pass_on(self, hub: Hub, view: str, text: str) -> None:
+    def _pass_on(self, hub: Hub, view: str, said: str | bytes) -> None:
         """On the server's loop: what a view that has no WebSocket says."""
         viewer = self._over_messages.get(view)
         if viewer is None or viewer not in hub.viewers:
             if len(hub.viewers) >= VIEWERS:
                 return
             viewer = self._over_messages[view] = hub.attach(self._sender(view))
-        hub.receive(viewer, text)
+        hub.receive(viewer, said)
 
     def _sender(self, view: str) -> Callable[[str | bytes], Any]:
         async def send(message: str | bytes) -> None:
@@ -85,7 +103,10 @@ class DashboardWidget(anywidget.AnyWidget):
 
 
 class Dashboard:
-    """A notebook's dashboard: `show` it under the cell that serves."""
+    """A notebook's dashboard: `show` it under the cell that serves.
+
+    From its making to `close`, what frames print goes to its log.
+    """
 
     def __init__(self, shell: Any) -> None:
         self._widget = DashboardWidget()
@@ -94,6 +115,21 @@ class Dashboard:
         self._still: DisplayHandle | None = None
         self._renewed = 0.0
         shell.events.register("post_run_cell", self._after_cell)
+        self._prints = Prints(self._in_frame, self._printed)
+        self._prints.start()
+
+    def close(self) -> None:
+        """Leave the shell as it was."""
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+        self._prints.stop()
+        self._hub = None
+
+    def _in_frame(self) -> bool:
+        return self._hub is not None and not self._hub.ended and self._hub.subject.in_frame()
+
+    def _printed(self, line: str, error: bool) -> None:
+        if self._hub is not None:
+            self._hub.printed(line, error=error)
 
     def show(self, hub: Hub) -> None:
         """Display it, in the output of the cell that runs."""
@@ -119,7 +155,7 @@ class Dashboard:
 
     async def _first(self, hub: Hub) -> None:
         for _ in range(round(FIRST_PICTURE_SECONDS / LOOK_SECONDS)):
-            if hub.newest is not None:
+            if hub.subject.newest is not None:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         await self._renew(hub)

@@ -60,10 +60,14 @@ class Builder:
         return [[self.name, "push", *plain, "--digestfile", digest_file, tag, f"docker://{target}"]]
 
     def run(self, tag: str, port: int, *, gpu: bool, volume: str = "") -> list[list[str]]:
-        """Run the image in the foreground, on a port of this machine; `volume` as SOURCE:TARGET:ro."""
+        """Run the image in the foreground, on a port of this machine alone; `volume` as SOURCE:TARGET:ro.
+
+        It shares the machine's network, so that it reaches channels on 127.0.0.1.
+        """
         devices = ["--device", "nvidia.com/gpu=all"] if self.name == "podman" else ["--gpus", "all"]
         options = [*(devices if gpu else []), *(["--volume", volume] if volume else [])]
-        return [[self.name, "run", "--rm", *options, "--publish", f"{port}:8000", tag]]
+        where = ["--network", "host", "--env", "HOST=127.0.0.1", "--env", f"PORT={port}"]
+        return [[self.name, "run", "--rm", *options, *where, tag]]
 
 
 BUILDERS = (Builder("docker"), Builder("podman"), Builder("buildah"))
@@ -99,13 +103,25 @@ def push(folder: Path, target: str, *, say: Say, tag: str = "") -> str:
 
 def run(folder: Path, *, say: Say, tag: str = "", port: int = 8000) -> None:
     """Run the folder's image until it ends or this is interrupted. Raises ImageError."""
+    _run([_running(folder, tag, port)], say)
+
+
+def start(folder: Path, *, say: Say, tag: str = "", port: int = 8000) -> subprocess.Popen[str]:
+    """Begin to run the folder's image; SIGTERM to the process ends it. Raises ImageError."""
+    command = _running(folder, tag, port)
+    say(f"$ {shlex.join(command)}")
+    return _popen(command)
+
+
+def _running(folder: Path, tag: str, port: int) -> list[str]:
+    """The command line that runs the folder's image."""
     tag = tag or _tag(folder)
     gpu = bool(_manifest(folder).get("image", {}).get("cuda")) and shutil.which("nvidia-smi") is not None
     mounted = any(one["how"] == "mount" for one in _manifest(folder).get("weights", ()))
     volume = f"{(folder / 'models').resolve()}:{VOLUME}:ro" if mounted else ""
     able = [builder for builder in BUILDERS if builder.name != "buildah"]  # which runs no images
     builder = _builder(lambda one: one.run(tag, port, gpu=gpu, volume=volume), able)
-    _run(builder.run(tag, port, gpu=gpu, volume=volume), say)
+    return builder.run(tag, port, gpu=gpu, volume=volume)[-1]
 
 
 def _tag(folder: Path) -> str:
@@ -153,9 +169,7 @@ def _run(commands: list[list[str]], say: Say) -> str:
     for command in commands:
         said = []
         say(f"$ {shlex.join(command)}")
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
+        with _popen(command) as process:
             assert process.stdout is not None
             try:
                 for line in process.stdout:
@@ -168,3 +182,9 @@ def _run(commands: list[list[str]], say: Say) -> str:
             last = next((line.strip() for line in reversed(said) if line.strip()), "no message")
             raise ImageError(f"{' '.join(command[:2])} failed with exit status {process.returncode}: {last}")
     return "\n".join(said)
+
+
+def _popen(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )

@@ -66,6 +66,7 @@ def unload(shell: Any) -> None:
         pytrickle_names.uninstall()
     atexit.unregister(loaded.magics.workbench.stop)
     loaded.magics.workbench.stop()
+    loaded.magics.workbench.hide()
 
 
 def workbench(shell: Any) -> Workbench:

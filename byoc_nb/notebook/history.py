@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import html
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +27,7 @@ class Version:
     params: dict[str, Any] = field(default_factory=dict)
     at: datetime.datetime = field(default_factory=datetime.datetime.now)
     rolled_back: bool = False
+    target: Callable[[], Any] = lambda: None  # gives its class or function, as long as somebody uses that
 
 
 class History:
@@ -34,11 +37,15 @@ class History:
         self.versions: list[Version] = []
         self.current: Version | None = None
 
-    def add(self, name: str, text: str, what: str) -> Version:
+    def add(self, name: str, text: str, what: str, target: Any) -> Version:
         """A new version, which is in force now."""
-        self.current = Version(len(self.versions) + 1, name, text, what)
+        self.current = Version(len(self.versions) + 1, name, text, what, target=weakref.ref(target))
         self.versions.append(self.current)
         return self.current
+
+    def of(self, target: Any) -> Version | None:
+        """The version whose class or function this is."""
+        return next((version for version in reversed(self.versions) if version.target() is target), None)
 
     def undo(self, version: Version, to: Version | None) -> None:
         """The version was taken back; `to` is in force again."""

@@ -25,17 +25,20 @@ _CELL = parser_.cell_parser()
 SUMMARY = """BYOC: develop a live-video processor in a cell, freeze it into a container.
 
     %%byoc                       run this cell; its processor goes live between two frames
-    %byoc serve --source FILE    stream a video (or testsrc) through it
+    %byoc serve --source FILE    stream a video (a folder, a URL, webcam, testsrc, a generator) through it
+    %byoc source --seek 10       another place, speed or source while it runs
     %byoc params strength=0.8    change its parameters while it runs
-    %byoc status                 frames, rates, latency, errors
-    %byoc preview                the newest picture before and after
-    %byoc record out.mp4         read the processed stream back into a file
+    %byoc preset save NAME       keep them; load, list, delete
+    %byoc status, preview, plot  frames, rates, latency, errors; the newest picture before and after; a chart
+    %byoc record out.mp4         read the processed stream back into a file; into a folder for replay
+    %byoc replay DIR             the same pictures and parameters again
+    %byoc compare A B            two versions or processors on the same clip: PSNR, SSIM, the difference
+    %byoc history, rollback      the versions of this session; back to the one before, with its parameters
     %byoc stop                   end the stream; cell and parameters are kept
-    %byoc history                the versions of this session
-    %byoc rollback               go back to the version before, with its parameters
     %byoc check                  what an export would stop at or warn of
     %byoc export DIR             write processor.py, Dockerfile and all that they need; prove that it does the same
     %byoc build, push, run       the exported folder's image, with docker, podman or buildah
+    %byoc attach URL             drive a container elsewhere with the same source, parameters and dashboard
 
 `%byoc COMMAND --help` tells the options of a command.
 """
@@ -107,10 +110,19 @@ class ByocMagics(Magics):
         return getattr(self, f"_{options.pop('command')}")(**options)
 
     def _serve(self, **options: Any) -> Workbench:
-        print(self.workbench.serve(**options))  # noqa: T201
+        return self._shown(self.workbench.serve(**options))
+
+    def _attach(self, url: str, **options: Any) -> Workbench:
+        return self._shown(self.workbench.attach(url, **options))
+
+    def _shown(self, line: str) -> Workbench:
+        print(line)  # noqa: T201
         if getattr(self._shell, "kernel", None) is not None:  # a terminal shows no widgets
             self.workbench.show()
         return self.workbench
+
+    def _source(self, source: str, **options: Any) -> Any:
+        return self.workbench.source(source or None, **options)
 
     def _status(self) -> Any:
         return self.workbench.status()
@@ -121,8 +133,31 @@ class ByocMagics(Magics):
     def _preview(self) -> Any:
         return Image(data=self.workbench.preview(), format="jpeg")  # type: ignore[no-untyped-call]
 
-    def _record(self, path: str, seconds: float, channel: str, background: bool) -> Any:
-        return self.workbench.record(Path(path).expanduser(), seconds, channel=channel, background=background)
+    def _preset(self, do: str, name: str) -> Any:
+        if do == "list":
+            return self.workbench.presets
+        if not name:
+            raise UsageError(f"%byoc preset {do}: which one? %byoc preset shows them")
+        if do == "load":
+            refused = self.workbench.load_preset(name)
+            for parameter, why in refused.items():
+                print(f"{parameter} of {name} was left out: {why}")  # noqa: T201
+            return self.workbench.params()
+        (self.workbench.save_preset if do == "save" else self.workbench.delete_preset)(name)
+        print(f"{do}d {name}")  # noqa: T201
+        return None
+
+    def _plot(self) -> Any:
+        return Image(data=self.workbench.plot(), format="png")  # type: ignore[no-untyped-call]
+
+    def _record(self, path: str, **options: Any) -> Any:
+        return self.workbench.record(Path(path).expanduser(), **options)
+
+    def _replay(self, path: str, output: str) -> Any:
+        return self.workbench.replay(Path(path).expanduser(), Path(output).expanduser() if output else None)
+
+    def _compare(self, a: str, b: str, clip: str) -> Any:
+        return self.workbench.compare(a, b, clip=Path(clip).expanduser() if clip else None)
 
     def _history(self) -> Any:
         return self.workbench.history
@@ -152,8 +187,8 @@ class ByocMagics(Magics):
     def _push(self, directory: str, tag: str) -> None:
         print(f"pushed {tag}@{self.workbench.push(tag, directory)}")  # noqa: T201
 
-    def _run(self, directory: str, **options: Any) -> None:
-        self.workbench.run(directory, **options)
+    def _run(self, directory: str, **options: Any) -> Workbench:
+        return self._shown(self.workbench.run(directory, **options))
 
 
 ByocMagics.byoc.__doc__ = SUMMARY + "".join(

@@ -148,7 +148,7 @@ class Reloading:
         if self.history.current is not None:
             self.history.current.params = held
         self.cell = cell
-        return self.history.add(cell.name, cell.text, what)
+        return self.history.add(cell.name, cell.text, what, cell.target)
 
     def _undo(
         self, version: Version, cell: Cell | None, former: Version | None, state: Built | None, uses: dict[str, str]

@@ -40,18 +40,19 @@ def of_file(spec: str) -> Cell:
     return Cell(found.code, found.name, found.target, notebook, found.namespace)
 
 
-def of_object(target: Any, notebook: Notebook, namespace: dict[str, Any] | None) -> Cell:
+def of_object(target: Any, notebook: Notebook, namespace: dict[str, Any]) -> Cell:
     """The cell that defined a class or function in a notebook (whose names are `namespace`), else its module's file.
 
     Raises CellError where its text can't be had.
     """
     name = getattr(target, "__name__", "")
-    if namespace is not None and namespace.get(name) is target and (statement := notebook.definition(name)) is not None:
+    if namespace.get(name) is target and (statement := notebook.definition(name)) is not None:
         return Cell(statement.cell.text, name, target, notebook, namespace)
     module = sys.modules.get(getattr(target, "__module__", ""))
     file = inspect.getsourcefile(target) if inspect.isclass(target) or inspect.isfunction(target) else None
     if module is None or file is None or getattr(module, name, None) is not target:
-        raise CellError(f"the text of {name or repr(target)} isn't known", hint="define it in a cell or a file of its own")
+        hint = "define it in a cell, or in a file of its own"
+        raise CellError(f"the text of {name or repr(target)} isn't known", hint=hint)
     text = Path(file).read_text(encoding="utf-8")
     record_of_file = Notebook()
     record_of_file.ran(text, 1, namespace=vars(module))

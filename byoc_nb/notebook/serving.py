@@ -81,6 +81,20 @@ class Serving:
         """The parameters: an instance of the processor's `Params`, or a dict where it has none."""
         return self.slot.current.processor.values if self.slot.current else {}
 
+    @property
+    def newest(self) -> Any:
+        """The last picture before and after processing, None before the first."""
+        return self.server.session.pipeline.newest if self.server.session else None
+
+    def figures(self) -> dict[str, Any]:
+        """What the stream does: `state`, and what `StreamStats.snapshot` gives once there is one."""
+        session = self.server.session
+        figures: dict[str, Any] = {
+            "state": "running" if self.streaming else f"ended: {session.reason}" if session else "ended",
+            "reloads": self.slot.reloads,
+        }
+        return figures | (session.stats.snapshot() if session else {})
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it on the server's thread and wait."""
         return self._io.run(coroutine)
@@ -89,9 +103,14 @@ class Serving:
         """Begin it on the server's thread; gives a `concurrent.futures.Future`."""
         return self._io.submit(coroutine)
 
-    def play(self, source: Source, policy: Policy) -> None:
-        """Stream a source in place of what is streamed; raises StreamRefused."""
-        self.run(self.network.play(source, policy=policy))
+    @property
+    def source(self) -> Source | None:
+        """What is streamed."""
+        return self.network.source
+
+    async def stream(self, source: Source, policy: Policy) -> None:
+        """Stream a source in place of what is streamed; raises StreamRefused. On the server's thread."""
+        await self.network.play(source, policy=policy)
 
     def move(self, cell: Cell, address: Address) -> None:
         """Listen elsewhere with the same loaded processor; raises PortInUse, and everything is as it was."""

@@ -6,10 +6,9 @@ import html
 import io
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from byoc_nb.frames import VideoFrame
-from byoc_nb.runtime.session import StreamSession
 from byoc_nb.runtime.stats import StreamStats
 
 PREVIEW_WIDTH = 640  # pixels of each picture at most; the still goes into the notebook file
@@ -64,12 +63,24 @@ class Status(dict[str, Any]):
         return f"<table>{rows}</table>"
 
 
-def next_pair(session: StreamSession, timeout: float) -> tuple[VideoFrame, VideoFrame] | None:
+class Live(Protocol):
+    """A stream that can be looked at."""
+
+    @property
+    def newest(self) -> tuple[VideoFrame, VideoFrame] | None:
+        """The last picture before and after processing."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether another one may come."""
+
+
+def next_pair(live: Live, timeout: float) -> tuple[VideoFrame, VideoFrame] | None:
     """The next frame and what became of it; after `timeout` seconds, or the stream's end, the last ones."""
-    before, deadline, pause = session.pipeline.newest, time.monotonic() + timeout, threading.Event()
-    while session.pipeline.newest is before and not session.ended and time.monotonic() < deadline:
+    before, deadline, pause = live.newest, time.monotonic() + timeout, threading.Event()
+    while live.newest is before and live.streaming and time.monotonic() < deadline:
         pause.wait(0.01)
-    return session.pipeline.newest
+    return live.newest
 
 
 def side_by_side(before: VideoFrame, after: VideoFrame) -> bytes:

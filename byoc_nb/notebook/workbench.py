@@ -7,242 +7,48 @@ file that is watched.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from byoc_nb import params as params_
 from byoc_nb.dashboard.hub import Hub
-from byoc_nb.errors import ByocError
+from byoc_nb.dashboard.presets import Presets, saveable
+from byoc_nb.dashboard.presets import load as load_preset
+from byoc_nb.dashboard.subject import Controls
 from byoc_nb.export import Export, Finding, image
 from byoc_nb.export.image import Say
-from byoc_nb.network.record import PendingRecording, Recording, check_target, record
-from byoc_nb.network.source import Source
-from byoc_nb.notebook import running
-from byoc_nb.notebook.cells import Cell, CellError
+from byoc_nb.export.proof import BUNDLED
+from byoc_nb.network.record import PendingRecording, Recording
+from byoc_nb.notebook import replays
+from byoc_nb.notebook.driving import Driving, WorkbenchError
 from byoc_nb.notebook.exporting import Exporting
-from byoc_nb.notebook.history import History
-from byoc_nb.notebook.reloading import Reloading
-from byoc_nb.notebook.serving import Address, Serving
+from byoc_nb.notebook.local_image import LocalImage
+from byoc_nb.notebook.plot import png
 from byoc_nb.notebook.show import Status, next_pair, nothing_runs, side_by_side
-from byoc_nb.notebook.watch import FileWatch
-from byoc_nb.runtime.pipeline import Policy
-from byoc_nb.runtime.reload import Reload
-from byoc_nb.source import Notebook
+from byoc_nb.notebook.sides import side
+from byoc_nb.replay.comparing import Comparison, Side, compare
+from byoc_nb.replay.replaying import Replay
+from byoc_nb.replay.takes import Take
+
+__all__ = ["Workbench", "WorkbenchError"]
 
 
-class WorkbenchError(ByocError, RuntimeError):
-    """What was asked for can't be done now; the hint names the command that comes first."""
-
-
-@dataclass(frozen=True)
-class Playing:
-    """What `serve` was asked to stream, and how."""
-
-    source: Any = "testsrc"
-    size: tuple[int, int] | None = None
-    fps: float | None = None
-    loop: bool = True
-    policy: Policy = "live"
-
-
-class Workbench:
-    """Holds the notebook's processor cell and, while it serves, the server around it.
-
-    `shell` is IPython's, where there is one: with it cells can be run and the dashboard be shown.
-    """
+class Workbench(Driving):
+    """What a notebook drives, looks at, records and exports."""
 
     def __init__(self, shell: Any = None) -> None:
-        self.notebook = Notebook()  # what the kernel ran
-        self.reloading = Reloading()
-        self._shell = shell
-        self._serving: Serving | None = None
-        self._playing: Playing | None = None
-        self._params: dict[str, Any] = {}  # kept while nothing serves
-        self._watch: FileWatch | None = None
+        super().__init__(shell)
         self._exporting = Exporting(self.reloading)
+        self._image: LocalImage | None = None  # that `run` has started
         self._dashboard: Any = None  # byoc_nb.dashboard.widget.Dashboard, once it was shown
         self._shown = -1  # the number of the cell that showed it last
-
-    # ---- the processor
-
-    @property
-    def cell(self) -> Cell | None:
-        """The processor's cell that is in force."""
-        return self.reloading.cell
-
-    @property
-    def history(self) -> History:
-        """The versions of this session."""
-        return self.reloading.history
-
-    def run_cell(self, text: str, *, name: str = "", **options: Any) -> Reload | None:
-        """Run a cell's text in the notebook and `use` its processor, as `%%byoc` does. `name`: which, of several.
-
-        Raises CellError where there is no notebook, or the cell raises; then the old processor goes on serving.
-        """
-        if self._shell is None:
-            raise CellError("only a notebook runs cells", hint="workbench.use takes a class, a function or FILE.py")
-        try:
-            cell = running.run(self._shell, self.notebook, text, name)
-        except running.CellRaised as error:
-            keeps = f"; {self.cell.name} goes on serving" if self.serving and self.cell else ""
-            raise CellError(f"{error}{keeps}") from None
-        self._watched(None)  # a cell takes over from a file
-        return self.use(cell, **options)
-
-    def use(self, processor: Any, **options: Any) -> Reload | None:
-        """Make a processor the current one, between two frames where a stream runs; see `Reloading.use` for `options`.
-
-        A class or function of the notebook or of a module, `FILE.py` or `FILE.py:NAME`, or a Cell.
-        """
-        if isinstance(processor, str):
-            processor = running.of_file(processor)
-        elif not isinstance(processor, Cell):
-            processor = running.of_object(processor, self.notebook, getattr(self._shell, "user_ns", None))
-        return self.reloading.use(processor, self._serving.slot if self._serving else None, **options)
-
-    def rollback(self, version: int | None = None, **options: Any) -> Reload | None:
-        """Run an earlier version's cell again, with the parameters that it had: of this number, else the one before."""
-        wanted = self.history.find(version)
-        if self.cell is not None and self.cell.namespace is not getattr(self._shell, "user_ns", None):
-            raise CellError("the processor comes from a file", hint="undo the edit there, and save it")
-        params = dict(wanted.params)
-        reload = self.run_cell(wanted.text, name=wanted.name, **options)
-        self.restore(params)
-        return reload
-
-    def _watched(self, spec: str | None) -> None:
-        """Use the processor of this file again whenever it is saved; None watches no more."""
-        if self._watch is not None and self._watch.spec != spec:
-            self._watch.stop()
-            self._watch = None
-        if spec is not None and self._watch is None:
-            text = self.cell.text if self.cell else ""
-            self._watch = FileWatch(spec, text, self.use, print)  # in the output of the cell that serves
-
-    # ---- serving
-
-    @property
-    def serving(self) -> bool:
-        """Whether the server is up."""
-        return self._serving is not None
-
-    @property
-    def streaming(self) -> bool:
-        """Whether a stream runs."""
-        return self._serving is not None and self._serving.streaming
-
-    @property
-    def urls(self) -> dict[str, str]:
-        """`rest`, `trickle`, `input`, `output`; empty while nothing serves."""
-        return self._serving.urls if self._serving else {}
-
-    def serve(
-        self,
-        source: Any = "testsrc",
-        *,
-        port: int | None = None,
-        host: str | None = None,
-        size: tuple[int, int] | None = None,
-        fps: float | None = None,
-        loop: bool = True,
-        policy: Policy = "live",
-        processor: str | None = None,
-    ) -> str:
-        """Serve the current processor and stream `source` through it; returns a line that says what was done.
-
-        `source`: see `Source`. `processor`: a file (`FILE.py` or `FILE.py:NAME`) whose processor becomes the current
-        one, now and whenever the file is saved.
-
-        `port` and `host` stay as they are where a server runs, else 8000 (or BYOC_PORT's value) and 127.0.0.1.
-        The same arguments again reuse what runs; others change it, with the processor still loaded. Whatever raises
-        (SourceError, PortInUse, LoadError, StreamRefused) leaves what was running as it was.
-        """
-        if processor is not None and (self._watch is None or self._watch.spec != processor):
-            self.use(processor)
-            self._watched(processor)
-        address, playing = self._address(port, host), Playing(source, size, fps, loop, policy)
-        if self.cell is None:
-            raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
-        serving = self._serving
-        if serving is not None and serving.streaming and (address, playing) == (serving.address, self._playing):
-            return f"already serving {self.cell.name} at {self.urls['rest']} · source {source} · %byoc stop ends it"
-        video = Source(source, size=size, fps=fps, loop=loop)  # raises before anything is touched
-        try:
-            if serving is None:
-                serving = Serving(self.cell, address, self._params)
-                self._serving = serving
-                self.reloading.loaded(serving.slot)
-            serving.move(self.cell, address)
-        except BaseException:
-            video.join(1.0)
-            raise
-        self._playing = playing
-        serving.play(video, policy)
-        urls = serving.urls
-        where = f"input {urls['input']} · output {urls['output']}"
-        return f"serving {self.cell.name} at {urls['rest']} · source {source} · {where}"
-
-    def _address(self, port: int | None, host: str | None) -> Address:
-        runs = self._serving.address if self._serving else None
-        if port is None:
-            wanted = os.environ.get("BYOC_PORT", "8000")
-            if runs is None and not (wanted.isdecimal() and int(wanted) <= 65535):
-                raise WorkbenchError(f"BYOC_PORT is {wanted!r}", hint="give it a port, 0 to 65535")
-            port = runs.port if runs else int(wanted)
-        return Address(host or (runs.host if runs else "127.0.0.1"), port)
-
-    def stop(self) -> bool:
-        """End the stream, the server and every thread; the cell and the parameters are kept. False if nothing ran."""
-        self._watched(None)
-        serving, self._serving = self._serving, None
-        if serving is None:
-            return False
-        self._params = params_.chosen(serving.values)
-        serving.close()
-        return True
-
-    # ---- parameters
-
-    def params(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Change parameters and return all of them. Raises ParamsError (nothing is changed) or WorkbenchError."""
-        if self._serving is None:
-            return self._params_for_later(changes or {})
-        if changes:
-            self._serving.apply(changes)
-        return params_.as_dict(self._serving.values)
-
-    def _params_for_later(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Set parameters while nothing serves; the next `serve` begins with them."""
-        if self.cell is None:
-            raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
-        values, _ = params_.carry_over(getattr(self.cell.target, "Params", None), self._params)
-        values = params_.merge(values, changes)
-        self._params = params_.chosen(values)
-        return params_.as_dict(values)
-
-    def restore(self, values: Mapping[str, Any]) -> None:
-        """Set exactly these parameters, all others to their defaults; what no longer fits is left out."""
-        current = self._serving.slot.current if self._serving else None
-        if current is None:
-            self._params = dict(values)
-            return
-        processor = current.processor
-        defaults = params_.as_dict(params_.initial(processor.model))
-        reset = {name: defaults[name] for name in params_.chosen(processor.values) if name in defaults}
-        changes = params_.chosen(params_.carry_over(processor.model, values)[0])
-        if reset or changes:
-            self.params({**reset, **changes})
 
     # ---- looking
 
     @property
     def hub(self) -> Hub | None:
         """The dashboards of the server."""
-        return self._serving.hub if self._serving else None
+        return self._live.hub if self._live else None
 
     def show(self) -> None:
         """Show the live dashboard under the cell that runs, once; raises WorkbenchError where there is no notebook."""
@@ -257,6 +63,12 @@ class Workbench:
             self._dashboard = Dashboard(self._shell)
         self._dashboard.show(self.hub)
 
+    def hide(self) -> None:
+        """Take back what showing the dashboard brought into the shell."""
+        if self._dashboard is not None:
+            self._dashboard.close()
+            self._dashboard = None
+
     def _ipython_display_(self) -> None:
         if self.hub is not None and getattr(self._shell, "kernel", None) is not None:
             self.show()
@@ -270,17 +82,9 @@ class Workbench:
     def status(self) -> Status:
         """What runs and how; a mapping that a notebook shows as a small table."""
         figures = nothing_runs(self.cell.name if self.cell else None)
-        if self._serving is None:
+        if self._live is None:
             return Status(figures, params={} if self.cell is None else self._params_for_later({}))
-        server = self._serving.server
-        session = server.session
-        figures |= {
-            "state": "running" if server.active else f"ended: {session.reason}" if session else "ended",
-            "reloads": self._serving.slot.reloads,
-            "params": params_.as_dict(self._serving.values),
-            "urls": self.urls,
-        }
-        return Status(figures | (session.stats.snapshot() if session else {}))
+        return Status(figures | self._live.figures(), params=params_.as_dict(self._live.values), urls=self.urls)
 
     def preview(self, timeout: float = 10.0) -> bytes:
         """The next input picture and what became of it, side by side, as JPEG bytes.
@@ -288,36 +92,103 @@ class Workbench:
         Waits up to `timeout` seconds for it, then takes the last one of the processor; raises WorkbenchError if there
         is none.
         """
-        session = self._serving.server.session if self._serving else None
-        if session is None:
+        live = self._live
+        if live is None:
             raise WorkbenchError("no frame has come through yet", hint="%byoc serve starts a stream")
-        pair = next_pair(session, timeout)
+        pair = next_pair(live, timeout)
         if pair is None:
-            name = self.cell.name if self.cell else "the processor"
-            raise WorkbenchError(f"no picture from {name} in {timeout:.0f} s", hint="%byoc status tells what is known")
+            raise WorkbenchError(f"no picture came through in {timeout:.0f} s", hint="%byoc status tells what is known")
         return side_by_side(*pair)
+
+    def plot(self) -> bytes:
+        """A chart of the last minutes of what runs, as PNG bytes; raises PlotError where there is nothing yet."""
+        return png(self.hub.samples if self.hub else ())
+
+    # ---- presets
+
+    @property
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """The presets of the processor: name -> values. They are in `.byoc/presets.json`. Raises PresetError."""
+        return Presets().of(self._processor)
+
+    def save_preset(self, name: str) -> None:
+        """Keep the parameters as they are now under a name, but for secret ones; raises PresetError."""
+        Presets().save(self._processor, name, saveable(self._controls))
+
+    def load_preset(self, name: str) -> dict[str, str]:
+        """Set the parameters of a preset; those that no longer fit are left out: why, by name. Raises PresetError."""
+        values, controls = Presets().get(self._processor, name), self._controls
+        assert self._live is not None
+        return self._live.run(load_preset(controls, values))
+
+    def delete_preset(self, name: str) -> None:
+        """Forget a preset; raises PresetError."""
+        Presets().delete(self._processor, name)
+
+    @property
+    def _processor(self) -> str:
+        """The name that presets are kept under."""
+        if self._attached is not None:
+            return self._attached.url
+        if self.cell is None:
+            raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
+        return self.cell.name
+
+    @property
+    def _controls(self) -> Controls:
+        if self._live is None:
+            raise WorkbenchError("nothing is served whose parameters these could be", hint="%byoc serve")
+        return self._live.hub.subject.controls
+
+    # ---- recording
 
     def record(
         self, path: str | Path, seconds: float = 5.0, *, channel: str = "output", background: bool = False
-    ) -> Recording | PendingRecording:
+    ) -> Recording | Take | PendingRecording[Recording] | PendingRecording[Take]:
         """Record `seconds` of the processed stream (or of `channel="input"`) through trickle into a file.
 
-        With `background`, returns at once; `.wait()` gives the result. Raises RecordError or WorkbenchError.
+        A `path` without an ending is a folder, for input, output and parameters: a take, which `replay` and `compare`
+        run again. With `background`, returns at once; `.wait()` gives the result, `.stop()` ends it. Interrupted, it
+        keeps what it has. Raises RecordError, TakeError or WorkbenchError.
         """
-        if self._serving is None:
-            raise WorkbenchError("nothing is running that could be recorded", hint="%byoc serve")
+        path = Path(path)
         if channel not in ("input", "output"):
             raise WorkbenchError(f"there is no channel {channel!r}", hint="record input or output")
-        check_target(Path(path))
-        future = self._serving.submit(record(self.urls[channel], Path(path), seconds))
-        pending = PendingRecording(future, Path(path))
-        if background:
-            return pending
-        try:
-            return pending.wait()
-        except BaseException:  # an interrupted cell must not go on recording
-            future.cancel()
-            raise
+        pending: PendingRecording[Any]
+        if path.suffix:
+            if self._live is None:
+                raise WorkbenchError("nothing is running that could be recorded", hint="%byoc serve")
+            pending = replays.begin_recording(self._live, path, seconds, channel=channel)
+        elif self._serving is None:
+            raise WorkbenchError("no processor is served here whose parameters could be recorded", hint="%byoc serve")
+        else:
+            pending = replays.begin_take(self._serving, self.history, path, seconds)
+        return pending if background else pending.finish()
+
+    def replay(self, take: str | Path, output: Path | None = None) -> Replay:
+        """Run a take again through a new instance of the current processor, with the parameters as they were then.
+
+        The same input and parameters make the same pictures, whose `digest` tells; a running stream isn't touched.
+        `output`: write the pictures there. Raises TakeError, RecordError, ReplayError or WorkbenchError.
+        """
+        if self.cell is None:
+            raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
+        return replays.replay_take(self.cell, Path(take), output)
+
+    def compare(self, a: Any, b: Any, clip: Path | None = None) -> Comparison:
+        """Two processors on one clip with the same parameters: PSNR, SSIM, the greatest difference, a picture of it.
+
+        `a` and `b`: a number of `history`, `FILE.py[:NAME]`, a name of the notebook, a class or a function. `clip`: a
+        take or a video file, by default the bundled one. Raises NoVersion, LoadError, FindError or ReplayError.
+        """
+        return compare(self._side(a), self._side(b), clip or BUNDLED, params=self._chosen())
+
+    def _side(self, of: Any) -> Side:
+        if not isinstance(of, str | int):
+            return Side(getattr(of, "__name__", repr(of)), of)
+        transform = self._shell.transform_cell if self._shell is not None else lambda text: text
+        names = self._names or (self.cell.namespace if self.cell else {})
+        return side(str(of), self.history, names, transform)
 
     # ---- leaving
 
@@ -344,9 +215,40 @@ class Workbench:
         """Push that image as `tag` (REGISTRY/NAME:TAG); gives its digest. Raises ImageError."""
         return image.push(self._exporting.folder(folder), tag, say=say, **options)
 
-    def run(self, folder: str | Path | None = None, *, say: Say = print, **options: Any) -> None:
-        """Run that image here until it ends or is interrupted. See `image.run`; raises ImageError."""
-        image.run(self._exporting.folder(folder), say=say, **options)
+    def run(
+        self,
+        folder: str | Path | None = None,
+        *,
+        tag: str = "",
+        port: int = 8000,
+        say: Say = print,
+        **source: Any,
+    ) -> str:
+        """Run that image on this machine and `attach` to it; `stop` ends it. Returns a line about it.
+
+        `source` and so on as for `attach`. Raises ImageError, and what `attach` raises.
+        """
+        if self.serving:
+            raise WorkbenchError("a processor is served here", hint="%byoc stop ends that")
+        self.stop()
+        self._image = LocalImage(self._exporting.folder(folder), tag=tag, port=port, say=say)
+        try:
+            self._image.wait()
+            return self.attach(self._image.url, **source)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> bool:
+        """End the stream, the server and every thread; the cell and the parameters are kept. False if nothing ran.
+
+        An attached container stays where it is, unless `run` has started it.
+        """
+        stopped = super().stop()
+        if self._image is not None:
+            self._image.stop()
+            self._image, stopped = None, True
+        return stopped
 
     def _chosen(self) -> dict[str, Any]:
         """The parameters that were set on purpose."""

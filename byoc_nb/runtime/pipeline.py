@@ -12,9 +12,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
+from byoc_nb.dialects import Processor
 from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.media.decode import Decoder
 from byoc_nb.runtime.egress import TimedChunk
@@ -39,6 +40,7 @@ WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the 
 TOO_SLOW = "processor too slow"
 RETURNED_NONE = "processor returned None"
 HUNG = "processor hung"
+Observer = Callable[[VideoFrame, Processor], None]
 Received = tuple[bytes, float]  # with time.monotonic() when they came in
 CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
 
@@ -64,6 +66,8 @@ class Pipeline:
         )
         self.bytes_out: CrossQueue[TimedChunk] = CrossQueue(WAITING_BYTES, weigh=lambda item: len(item[0].data))
         self.newest: tuple[VideoFrame, VideoFrame] | None = None  # the last picture before and after processing
+        # Each hears of a picture before the processor gets it, on the processor's thread; must neither raise nor wait
+        self.observers: tuple[Observer, ...] = ()
         self._decoder, self._slot, self._stats, self._policy = decoder, slot, stats, policy
         self._frames: CrossQueue[_Input] = CrossQueue(
             WAITING_FRAMES * SOUNDS_A_PICTURE,
@@ -276,6 +280,8 @@ class Pipeline:
         """One frame through the processor, and on to the encoder unless another one serves meanwhile."""
         self._watchdog.begin()
         if isinstance(item.frame, VideoFrame):
+            for observe in self.observers:
+                observe(item.frame, host.processor)
             done = await process_video(host, item.frame, item.trip)
         else:
             done = await process_audio(host, item.frame)

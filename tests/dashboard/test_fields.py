@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, SecretStr, create_model
 
 from byoc_nb.dashboard.fields import fields
 
@@ -21,8 +21,13 @@ class Point(BaseModel):
 
 
 def control(annotation: Any, default: Any) -> dict[str, Any]:
-    (one,) = fields(create_model("Params", value=(annotation, default)))
-    return {key: value for key, value in one.items() if key not in ("name", "title", "description", "default", "load")}
+    (one,) = of(create_model("Params", value=(annotation, default)))
+    others = ("name", "title", "description", "default", "load", "secret")
+    return {key: value for key, value in one.items() if key not in others}
+
+
+def of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    return fields(model.model_json_schema(by_alias=False), model().model_dump(mode="json"))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,21 @@ def test_titles_descriptions_defaults_and_what_only_loading_takes_up():
         steps: int = Field(4, title="Denoising steps", description="more take longer")
         model: str = Field(default_factory=lambda: "small", alias="model_name", json_schema_extra={"load": True})
 
-    one, other = fields(Params)
+    one, other = of(Params)
     assert one["title"] == "Denoising steps" and one["description"] == "more take longer" and one["default"] == 4
     assert not one["load"]
     assert other["name"] == "model" and other["load"] and other["default"] == "small"
+
+
+def test_a_schema_alone_tells_the_defaults_and_what_is_secret():
+    class Params(BaseModel):
+        steps: int = 4
+        key: SecretStr = SecretStr("")
+
+    steps, key = fields(Params.model_json_schema())
+    assert steps["default"] == 4 and not steps["secret"]
+    assert key["secret"] and key["kind"] == "text"
+
+
+def test_an_empty_schema_has_no_controls():
+    assert fields({"type": "object", "properties": {}}) == []

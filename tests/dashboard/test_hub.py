@@ -98,7 +98,7 @@ async def test_nothing_is_encoded_while_nobody_looks(serve):
 async def test_the_last_picture_is_shown_when_the_stream_has_ended(serve):
     served = await serve(Loose)
     await served.play()
-    await auntil(lambda: served.hub.newest)
+    await auntil(lambda: served.hub.subject.newest)
     await served.network.server.stop_stream()
     page = await served.page()
     await page.look()

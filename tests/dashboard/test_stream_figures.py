@@ -32,10 +32,13 @@ def test_the_verdict(found, dropped, text):
     assert result == {"text": text, "good": not dropped and bool(found["fps_in"])}
 
 
-def test_pictures_wait_for_their_share_of_the_processor_time(monkeypatch):
+@pytest.mark.parametrize(("load", "seconds"), [(1.9, 0.1), (0.3, 0.06)])
+def test_pictures_wait_for_their_share_of_the_processor_time(monkeypatch, load, seconds):
     clock = {"process_time": 10.0, "monotonic": 100.0}
     for name in clock:
         monkeypatch.setattr(f"byoc_nb.dashboard.pictures.time.{name}", lambda name=name: clock[name])
+    monkeypatch.setattr("byoc_nb.dashboard.pictures.os.getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr("byoc_nb.dashboard.pictures.os.cpu_count", lambda: 2)
     pace = Pace()
     assert pace.may()
     pace.took(0.003)
@@ -43,5 +46,7 @@ def test_pictures_wait_for_their_share_of_the_processor_time(monkeypatch):
     clock["process_time"] += 0.048
     assert pace.may()
     pace.took(0.003)
-    clock["monotonic"] += 0.11
+    clock["monotonic"] += seconds - 0.01
+    assert not pace.may()
+    clock["monotonic"] += 0.02
     assert pace.may()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,15 @@ pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 class Pass(FrameProcessor):
     async def process_video_async(self, frame):
+        return frame
+
+
+class Chatty(FrameProcessor):
+    def load_model(self):
+        print("loading")
+
+    async def process_video_async(self, frame):
+        print("a frame")
         return frame
 
 
@@ -82,7 +92,11 @@ async def test_a_still_of_the_newest_picture_is_kept_and_renewed(serve, monkeypa
     monkeypatch.setattr(widget_, "display", lambda *args, **options: handle)
     monkeypatch.setattr(widget_, "STILL_SECONDS", 0.0)
     listeners = []
-    shell = SimpleNamespace(events=SimpleNamespace(register=lambda name, listener: listeners.append(listener)))
+    events = SimpleNamespace(
+        register=lambda name, listener: listeners.append(listener),
+        unregister=lambda name, listener: listeners.remove(listener),
+    )
+    shell = SimpleNamespace(events=events)
     dashboard = Dashboard(shell)
     dashboard.show(served.hub)
     await served.play(size=(1280, 720))
@@ -98,3 +112,24 @@ async def test_a_still_of_the_newest_picture_is_kept_and_renewed(serve, monkeypa
     listeners[0](None)  # nothing is left to look at
     await asyncio.sleep(0)
     assert len(stills) == 3
+    dashboard.close()
+    assert listeners == []
+
+
+async def test_what_frames_print_goes_to_the_log_and_a_cells_own_stays(serve, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(widget_, "display", lambda *args, **options: SimpleNamespace(update=lambda data, raw: None))
+    events = SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)
+    dashboard = Dashboard(SimpleNamespace(events=events))
+    served = await serve(Chatty)
+    dashboard.show(served.hub)
+    await served.play()
+    page = await served.page()
+    while not [one for one in (await page.message("log"))["entries"] if one["text"] == "a frame"]:
+        pass
+    print("a cell")
+    assert stream.getvalue() == "loading\na cell\n"
+    dashboard.close()
+    await auntil(lambda: "a frame" in stream.getvalue())

@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import nbformat
+import pytest
 from e2e_kit import CLIP
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,8 @@ SETTINGS = {
 }
 CHROMIUM = shutil.which("chromium") or ""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+VIEWPORT = {"width": 1400, "height": 1100}
 
 
 def missing() -> str:
@@ -76,6 +79,7 @@ def lab(folder: Path, cells: list[str], *, theme: str = "JupyterLab Light") -> I
         "LabApp.user_settings_dir": str(private / "user-settings"),
         "LabApp.workspaces_dir": str(private / "workspaces"),
         "LabApp.extension_manager": "readonly",
+        "LabApp.expose_app_in_browser": "True",
     }
     with (folder / "lab.log").open("w+") as log:
         process = subprocess.Popen(
@@ -91,6 +95,32 @@ def lab(folder: Path, cells: list[str], *, theme: str = "JupyterLab Light") -> I
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def open_book(folder: Path, cells: list[str], *, flags: Sequence[str] = (), script: str = "") -> Iterator[Book]:
+    """A notebook of these cells in a browser; at the end, no error was raised in the page.
+
+    `flags` are Chromium's; `script` runs in the page before everything else.
+    """
+    if why := missing():
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    with lab(folder, cells) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        page = browser.new_page(viewport=VIEWPORT)
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        if script:
+            page.add_init_script(script)
+        try:
+            yield Book(page, address, len(cells))
+        except BaseException:
+            page.screenshot(path=folder / "failed.png")
+            raise
+        assert not failures
+        browser.close()
 
 
 def _address(runtime: Path, process: subprocess.Popen[bytes], log: Path) -> str:
@@ -134,6 +164,9 @@ class Book:
         self.page.wait_for_function(
             "count => document.querySelectorAll('.jp-Notebook .jp-CodeCell').length === count", arg=self._cells
         )
+        self.page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+        )
         self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
 
     def cell(self, number: int) -> Any:
@@ -158,6 +191,21 @@ class Book:
         """Run a cell and wait for its end."""
         self.start(number)
         self.until(lambda: re.fullmatch(r"\[\d+\]:", self.prompt(number)))
+
+    def edit(self, number: int, text: str) -> None:
+        """Write another text into a cell."""
+        self.cell(number).locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(text)
+
+    def output(self, number: int) -> str:
+        """What a cell has printed."""
+        return "\n".join(self.cell(number).locator(".jp-OutputArea .jp-RenderedText").all_inner_texts())
+
+    def theme(self, name: str) -> None:
+        """Such as "JupyterLab Dark"."""
+        self.page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', { theme: name })", name)
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
 
     @property
     def dashboard(self) -> Any:

@@ -4,101 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import lab_kit
-import nbformat
 import pytest
-from lab_kit import FLAGS, Book, lab
+from lab_kit import open_book
+from live_kit import EXTENSION, GREEN, HUB, PROCESSOR, QUICKSTART_CELLS, SERVE, advances, live, serve, slide
 
-QUICKSTART = nbformat.read(lab_kit.ROOT / "notebooks" / "01_quickstart.ipynb", as_version=4)
-CELLS = [cell.source for cell in QUICKSTART.cells if cell.cell_type == "code"][:3]
-EXTENSION, PROCESSOR, SERVE, BLOCK, PARAMS, TOKEN, STOP, AGAIN, COUNT = range(9)
+BLOCK, PARAMS, TOKEN, STOP, AGAIN, COUNT = range(3, 9)
+CELLS = list(QUICKSTART_CELLS)
 CELLS += [
     "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.02)",
     "%byoc params strength=0.2",
-    "from byoc_nb.notebook.extension import workbench\n"
-    "hub = workbench(get_ipython()).hub\n"
-    "_ = open('token', 'w').write(hub.token)",
+    f"{HUB}\n_ = open('token', 'w').write(hub.token)",
     "%byoc stop",
     "%byoc serve",
     "# far from the dashboard" + "\n" * 60 + "import time\n"
-    "stats = hub._server.session.stats\n"
     "def frames(number):\n"
-    "    out = stats.frames_out\n"
-    "    while stats.frames_out < out + number:\n"
+    "    before = out()\n"
+    "    while out() < before + number:\n"
     "        time.sleep(0.01)\n"
     "frames(15)\n"
     "before = hub.encoded\n"
     "frames(30)\n"
     "print('encoded', hub.encoded - before)",
 ]
-VIEWPORT = {"width": 1400, "height": 1100}
-GREEN = """() => {
-    const canvas = document.querySelector('.byoc-canvas');
-    const half = canvas.width / 2 + 10;
-    const data = canvas.getContext('2d').getImageData(half, 0, canvas.width - half, canvas.height).data;
-    let sum = 0;
-    for (let at = 1; at < data.length; at += 4) sum += data[at];
-    return sum / (data.length / 4);
-}"""  # how green the output picture is: nearly 255 at full strength, whatever the video shows
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    if why := lab_kit.missing():
-        pytest.skip(why)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=lab_kit.CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
-
-
-def live(book: Book, state: str = "live") -> None:
-    """Wait until the dashboard is connected and its picture has changed."""
-    page = book.page
-    page.wait_for_selector(f".byoc-dashboard[data-state='{state}']")
-    page.wait_for_selector(".byoc-canvas[data-at]")
-    advances(book)
-
-
-def advances(book: Book) -> None:
-    """Wait until half a second of video has gone by on the canvas, and other pixels are there."""
-    book.page.evaluate(
-        """() => {
-            const canvas = document.querySelector('.byoc-canvas');
-            window.before = { at: Number(canvas.dataset.at), pixels: canvas.toDataURL() };
-        }"""
-    )
-    book.page.wait_for_function(
-        """() => {
-            const canvas = document.querySelector('.byoc-canvas');
-            return Number(canvas.dataset.at) > window.before.at + 0.5 && canvas.toDataURL() !== window.before.pixels;
-        }"""
-    )
-
-
-def slide(book: Book, key: str, green: str) -> None:
-    """Move the strength slider with a key; the output picture follows."""
-    book.dashboard.get_by_role("slider", name="Strength").press(key)
-    book.page.wait_for_function(f"() => ({GREEN})() {green}")
 
 
 @pytest.mark.timeout(300)
-def test_the_dashboard_is_live_and_acts_on_the_picture(tmp_path: Path, browser: Any) -> None:
-    with lab(tmp_path, CELLS) as address:
-        page = browser.new_page(viewport=VIEWPORT)
-        failures: list[str] = []
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        book = Book(page, address, len(CELLS))
-        for cell in (EXTENSION, PROCESSOR, SERVE):
-            book.run(cell)
-        live(book)
-        assert not failures
+def test_the_dashboard_is_live_and_acts_on_the_picture(tmp_path: Path) -> None:
+    with open_book(tmp_path, CELLS) as book:
+        page = book.page
+        serve(book)
         strength = book.dashboard.get_by_label("Strength, exact")
         error = page.locator("[id$='-strength-error']")
 
@@ -156,22 +92,17 @@ def test_the_dashboard_is_live_and_acts_on_the_picture(tmp_path: Path, browser: 
         assert page.evaluate(GREEN) > 240  # the last picture is still there
         book.run(AGAIN)  # another server, and another output: the old one connects to it, too
         page.wait_for_function("() => document.querySelectorAll('.byoc-dashboard[data-state=live]').length === 2")
-        assert not failures
 
 
 @pytest.mark.timeout(200)
-def test_where_no_websocket_gets_through_the_kernels_messages_carry_it(tmp_path: Path, browser: Any) -> None:
-    with lab(tmp_path, CELLS) as address:
-        page = browser.new_page(viewport=VIEWPORT)
-        page.add_init_script(
-            """const Socket = window.WebSocket;
-            window.WebSocket = class extends Socket {
-                constructor(address, ...more) {
-                    super(/dashboard/.test(address) ? "ws://127.0.0.1:9/" : address, ...more);
-                }
-            };"""
-        )
-        book = Book(page, address, len(CELLS))
+def test_where_no_websocket_gets_through_the_kernels_messages_carry_it(tmp_path: Path) -> None:
+    no_socket = """const Socket = window.WebSocket;
+        window.WebSocket = class extends Socket {
+            constructor(address, ...more) {
+                super(/dashboard/.test(address) ? "ws://127.0.0.1:9/" : address, ...more);
+            }
+        };"""
+    with open_book(tmp_path, CELLS, script=no_socket) as book:
         for cell in (EXTENSION, PROCESSOR, SERVE):
             book.run(cell)
         live(book, "over messages")

@@ -97,7 +97,8 @@ def test_an_image_runs_with_the_gpu_and_its_volume(folder: Path, path: Path, nam
     image.run(folder, say=lambda line: None, port=9000)
     stand_in(path, "nvidia-smi")
     image.run(folder, say=lambda line: None, port=9000)
-    volume = f"--volume {folder}/models:/models:ro --publish 9000:8000 tint:latest"
+    where = "--network host --env HOST=127.0.0.1 --env PORT=9000 tint:latest"
+    volume = f"--volume {folder}/models:/models:ro {where}"
     assert calls(path) == [f"run --rm {volume}", f"run --rm {gpu} {volume}"]
 
 

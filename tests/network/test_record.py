@@ -8,9 +8,10 @@ from concurrent.futures import Future
 
 import av
 import pytest
-from kit import WAIT, ffprobe_file, publish, segments
+from kit import WAIT, auntil, ffprobe_file, publish, segments
 
-from byoc_nb.network.record import START_TAG, PendingRecording, RecordError, record
+from byoc_nb.network import record as record_module
+from byoc_nb.network.record import START_TAG, Capture, PendingRecording, RecordError, record
 from byoc_nb.trickle import TricklePublisher
 
 
@@ -60,7 +61,7 @@ async def test_it_ends_after_the_seconds_that_were_asked_for(trickle, tmp_path):
 
 async def test_a_stream_that_ends_early_gives_what_there_was(trickle, tmp_path):
     made = await recorded(trickle, tmp_path / "clip.mp4", segments(1.0), 60)
-    assert made.frames == 30
+    assert (made.frames, made.ended) == (30, "the stream ended")
 
 
 @pytest.mark.parametrize("where", ["between segments", "within a segment"])
@@ -76,6 +77,30 @@ async def test_a_stream_that_stalls_gives_what_there_was(trickle, tmp_path, wher
         assert time.monotonic() - at < 3.0
         await segment.abort()
     assert made.frames == 30
+
+
+@pytest.mark.parametrize("how", ["stopped", "cancelled"])
+async def test_a_recording_that_is_cut_short_keeps_what_there_was(trickle, tmp_path, monkeypatch, how):
+    captures = []
+
+    class Watched(Capture):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            captures.append(self)
+
+    monkeypatch.setattr(record_module, "Capture", Watched)
+    url, over = trickle.channel("out"), asyncio.Event()
+    async with TricklePublisher(url) as channel:
+        segment = await channel.next()
+        await segment.write(segments(1.0)[0])
+        recording = asyncio.create_task(record(url, tmp_path / "clip.mp4", 60, start=-2, over=over))
+        await auntil(lambda: captures and (captures[0].last or 0) >= 28 * 3000)
+        over.set() if how == "stopped" else recording.cancel()
+        made = await asyncio.wait_for(recording, WAIT)
+        await segment.abort()
+    assert made.frames >= 29
+    assert made.ended == "stopped before its time" and str(made).endswith("s · stopped before its time")
+    assert int(ffprobe_file(made.path, "-show_streams", "-count_frames")["streams"][0]["nb_read_frames"]) == made.frames
 
 
 async def test_by_default_only_what_comes_from_now_on_is_recorded(trickle, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import CLIP, until
 from notebook_kit import Notebook
 
 QUICKSTART = Path(__file__).parents[1] / "fixtures" / "livepeer_docs" / "quickstart.py.txt"
@@ -350,3 +351,58 @@ def test_a_home_folder_is_understood(notebook: Notebook, tmp_path: Path, monkeyp
     notebook.run(cell(PLAIN))
     notebook.run("%byoc export ~/exported")
     assert (tmp_path / "exported" / "processor.py").is_file()
+
+
+def test_presets_are_kept_and_come_back(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no processor yet" in notebook.refused("%byoc preset")
+    notebook.run(
+        "%%byoc\nclass Tint(FrameProcessor):\n    class Params(BaseModel):\n        level: float = Field(0.5, le=1)\n"
+        "    def process_video_async(self, frame):\n        return frame"
+    )
+    assert "nothing is served" in notebook.refused("%byoc preset save dim")
+    notebook.run("%byoc serve --port 0 --size 96x64")
+    assert "which one?" in notebook.refused("%byoc preset save")
+    notebook.run("%byoc params level=0.25")
+    assert "saved dim" in notebook.run("%byoc preset save dim")
+    notebook.run("%byoc params level=0.75")
+    notebook.run("%byoc preset load dim")
+    assert notebook.result == {"level": 0.25} == notebook.bench.params()
+    notebook.run("%byoc preset")
+    assert notebook.result == {"dim": {"level": 0.25}}
+    (tmp_path / ".byoc" / "presets.json").write_text('{"Tint": {"dim": {"level": 7, "gone": 1}}}')
+    said = notebook.run("%byoc preset load dim")
+    assert "level of dim was left out: " in said and "gone of dim was left out: " in said
+    assert "did you mean 'dim'?" in notebook.refused("%byoc preset load dimm")
+    assert "deleted dim" in notebook.run("%byoc preset delete dim")
+    assert notebook.bench.presets == {}
+    notebook.run("%byoc stop")
+
+
+def test_another_source_another_place_and_a_generator_of_the_notebook(notebook: Notebook) -> None:
+    notebook.run("%%byoc\nclass Plain:\n    def process_video_async(self, frame):\n        return frame")
+    assert "nothing is streamed" in notebook.refused("%byoc source testsrc")
+    notebook.run("import numpy as np\ndef grey():\n    while True:\n        yield np.full((48, 64, 3), 128, np.uint8)")
+    notebook.run("%byoc serve --port 0 --source grey")
+    bench = notebook.bench
+    until(lambda: bench.status()["frames_out"] > 3)
+    assert bench.hub.desk.sources.generators() == ["grey"]
+    assert "can't" in notebook.refused("%byoc source --seek 3") or "seek" in str(notebook.error)
+    notebook.run(f"%byoc source {CLIP}")
+    assert (notebook.result["kind"], notebook.result["seekable"]) == ("file", True)
+    notebook.run("%byoc source --seek 3 --speed 0.5 --no-loop")
+    assert (notebook.result["speed"], notebook.result["loop"]) == (0.5, False)
+    until(lambda: (bench.source()["position"] or 0) >= 3)
+    assert "no such file" in notebook.refused("%byoc source nowhere.mp4")
+    assert bench.source()["kind"] == "file", "it goes on"
+    notebook.run("%byoc stop")
+
+
+def test_a_plot_is_a_picture(notebook: Notebook) -> None:
+    assert "nothing to plot yet" in notebook.refused("%byoc plot")
+    notebook.run("%%byoc\nclass Plain:\n    def process_video_async(self, frame):\n        return frame")
+    notebook.run("%byoc serve --port 0 --size 96x64")
+    until(lambda: len(notebook.bench.hub.samples) > 1)
+    notebook.run("%byoc plot")
+    assert notebook.result.data[:4] == b"\x89PNG"
+    notebook.run("%byoc stop")

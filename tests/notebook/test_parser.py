@@ -14,6 +14,8 @@ from byoc_nb.notebook import parser
 LINE, COMMANDS = parser.build()
 CELL = parser.cell_parser()
 EXPORT = {
+    "weights": [],
+    "runtime": "byoc_nb",
     "directory": "dir",
     "name": "",
     "cpu": False,
@@ -89,8 +91,8 @@ def test_every_option_of_serve() -> None:
             EXPORT | {"name": "x", "cpu": True, "force": True, "max_constant": 2_000_000_000, "prove": False},
         ),
         ("export dir --cuda 12.8 --base x --tolerance 2", EXPORT | {"cuda": "12.8", "base": "x", "tolerance": 2}),
-        ("check", {"max_constant": 50_000_000}),
-        ("check --max-constant 10kB", {"max_constant": 10_000}),
+        ("check", {"max_constant": 50_000_000, "runtime": "byoc_nb"}),
+        ("check --max-constant 10kB", {"max_constant": 10_000, "runtime": "byoc_nb"}),
     ],
 )
 def test_what_each_command_takes(line: str, values: dict[str, Any]) -> None:

@@ -1,78 +1,15 @@
-// The parameters of the processor: a control for each, and changes to them both ways. Joined to dashboard.js, whose
-// `h` makes the elements (see widget.py).
+// The parameters of the processor: a control for each, and changes to them both ways.
 
 const CHANGE_MS = 50; // between two changes: 20 a second while a slider is dragged
 
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
-
-/** The input elements of one field: `element`, `read()` (raises where that is no value), `write(value)`. */
-function inputs(field, id, changed, settled) {
-  const given = { id, "aria-describedby": `${id}-error`, title: field.description };
-  const number = (text) => {
-    if (text === "") {
-      if (field.nullable) return null;
-      throw new Error("a number is missing");
-    }
-    return Number(text);
-  };
-  const limits = { min: field.min ?? "", max: field.max ?? "", step: field.integer ? 1 : "any" };
-  if (field.kind === "number" && field.min !== undefined && field.max !== undefined && !field.nullable) {
-    const exact = h("input", { type: "number", ...given, ...limits, id: `${id}-number`, "aria-label": `${field.title}, exact`, oninput: () => (follow(), changed()) });
-    const follow = () => exact.value !== "" && exact.checkValidity() && (slider.value = exact.value); // it would stop at its end
-    const slider = h("input", { type: "range", ...given, min: field.min, max: field.max, step: field.step, oninput: () => ((exact.value = slider.value), changed()) });
-    const write = (value) => ((slider.value = value), (exact.value = value));
-    return { element: h("span", { className: "byoc-slider" }, slider, exact), read: () => number(exact.value), write };
-  }
-  if (field.kind === "number") {
-    const element = h("input", { type: "number", ...given, ...limits, placeholder: field.nullable ? "none" : "", oninput: changed });
-    return { element, read: () => number(element.value), write: (value) => (element.value = value ?? "") };
-  }
-  if (field.kind === "bool") {
-    const element = h("input", { type: "checkbox", role: "switch", className: "byoc-switch", ...given, onchange: changed });
-    return { element, read: () => element.checked, write: (value) => (element.checked = value) };
-  }
-  if (field.kind === "choice") {
-    const options = field.choices.map((choice) => h("option", {}, choice === null ? "none" : String(choice)));
-    const element = h("select", { ...given, onchange: changed }, ...options);
-    const write = (value) => (element.selectedIndex = field.choices.findIndex((choice) => same(choice, value)));
-    return { element, read: () => field.choices[element.selectedIndex], write };
-  }
-  if (field.kind === "color") {
-    const picker = h("input", { type: "color", ...given, oninput: () => ((text.value = picker.value), changed()) });
-    const text = h("input", { type: "text", size: 9, "aria-label": `${field.title}, as text`, onchange: () => ((picker.value = text.value), changed()) });
-    const write = (value) => ((text.value = value), (picker.value = /^#[0-9a-f]{6}$/i.test(value) ? value : "#000000"));
-    return { element: h("span", { className: "byoc-color" }, picker, text), read: () => text.value, write };
-  }
-  if (field.kind === "numbers") {
-    const element = h("span", { className: "byoc-numbers", role: "group", "aria-label": field.title });
-    const boxes = () => [...element.querySelectorAll("input")];
-    const write = (values) => {
-      const box = (value, at) => h("input", { type: "number", step: limits.step, value, "aria-label": `${field.title} ${at + 1}`, oninput: changed });
-      if (boxes().length === values.length) return boxes().forEach((one, at) => (one.value = values[at]));
-      const button = (text, label, next) => h("button", { type: "button", "aria-label": `${field.title}: ${label}`, onclick: () => (write(next()), changed()) }, text);
-      const read = () => boxes().map((one) => Number(one.value));
-      const more = field.fixed ? [] : [button("+", "one more", () => [...read(), 0]), button("−", "one less", () => read().slice(0, -1))];
-      element.replaceChildren(...values.map(box), ...more);
-    };
-    return { element, read: () => boxes().map((one) => number(one.value)), write };
-  }
-  if (field.kind === "text") {
-    const element = h("input", { type: "text", ...given, oninput: settled, onchange: changed });
-    return { element, read: () => (element.value === "" && field.nullable ? null : element.value), write: (value) => (element.value = value ?? "") };
-  }
-  const element = h("textarea", { ...given, rows: 2, spellcheck: false, oninput: settled, onchange: changed });
-  return { element, read: () => JSON.parse(element.value), write: (value) => (element.value = JSON.stringify(value)) };
-}
-
 /** All controls of a processor. One change is under way at a time; what is set meanwhile goes with the next one. */
 class Params {
-  constructor(send, id) {
-    Object.assign(this, { send, id, fields: undefined, controls: new Map(), pending: {}, flying: null, waiting: new Map(), number: 0, last: 0 });
+  constructor(ask, id) {
+    Object.assign(this, { request: ask, id, fields: undefined, controls: new Map(), pending: {}, flying: null, last: 0 });
     this.element = h("section", { className: "byoc-params", "aria-label": "parameters" });
   }
 
   take(message) {
-    if (message.type === "changed") return this.changed(message);
     if (message.type === "params" && !same(message.fields, this.fields)) this.build(message.fields);
     if (message.type === "params") this.reconnected();
     for (const [name, control] of this.controls) {
@@ -96,7 +33,6 @@ class Params {
 
   reconnected() {
     this.flying = null;
-    this.waiting.clear();
     if (this.apply) this.apply.disabled = false;
     this.flush();
   }
@@ -109,7 +45,7 @@ class Params {
     for (const field of fields.filter((one) => !one.load)) this.element.append(this.row(field, () => this.set(field.name)));
     const load = fields.filter((one) => one.load);
     if (!load.length) return;
-    this.apply = h("button", { type: "button", onclick: () => this.load() }, "Apply");
+    this.apply = button("Apply", () => this.load());
     const rows = load.map((field) => this.row(field, () => (this.controls.get(field.name).dirty = true)));
     this.element.append(h("fieldset", {}, h("legend", {}, "Loads the processor again"), ...rows, this.apply));
   }
@@ -118,7 +54,7 @@ class Params {
     const id = `${this.id}-${field.name}`;
     const control = { field, error: h("div", { id: `${id}-error`, className: "byoc-wrong", "aria-live": "polite" }) };
     Object.assign(control, inputs(field, id, changed, () => (control.dirty = true)));
-    control.reset = h("button", { type: "button", className: "byoc-reset", title: `back to ${JSON.stringify(field.default)}`, "aria-label": `reset ${field.title}`, onclick: () => (control.write(field.default), changed()) }, "↺");
+    control.reset = button("↺", () => (control.write(field.default), changed()), { className: "byoc-reset", title: `back to ${JSON.stringify(field.default)}`, "aria-label": `reset ${field.title}` });
     this.controls.set(field.name, control);
     const label = h("label", { htmlFor: id, title: field.description }, field.title);
     return h("div", { className: "byoc-row" }, label, control.element, control.reset, control.error);
@@ -140,7 +76,7 @@ class Params {
       }
     };
     this.raw = { dirty: false, write: (values) => (text.value = JSON.stringify(values, null, 2)) };
-    this.element.append(text, h("button", { type: "button", onclick: send }, "Apply"), error);
+    this.element.append(text, button("Apply", send), error);
   }
 
   /** The value of a control, or undefined with the reason under it. */
@@ -198,13 +134,7 @@ class Params {
   }
 
   ask(changes, then) {
-    this.waiting.set(++this.number, then);
-    this.send({ type: "change", number: this.number, changes });
-  }
-
-  changed(message) {
-    this.waiting.get(message.number)?.(message);
-    this.waiting.delete(message.number);
+    this.request({ type: "change", changes }).then(then);
   }
 
   /** What became of these fields: a refused value stays where it was typed, with the reason under it. */

@@ -1,0 +1,51 @@
+"""What is streamed: how it was asked for, also by a name of the notebook, and another source while a stream runs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from byoc_nb.network.source import Source
+from byoc_nb.notebook.attaching import Attachment
+from byoc_nb.notebook.serving import Serving
+from byoc_nb.runtime.pipeline import Policy
+
+KINDS = ("testsrc", "webcam")  # of sources that have a word for themselves
+
+
+@dataclass(frozen=True)
+class Playing:
+    """What was asked for: a source (see `Source`), and how it is streamed."""
+
+    source: Any = "testsrc"
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    loop: bool = True
+    policy: Policy = "live"
+
+    def open(self) -> Source:
+        """The source, which begins when it is played; raises SourceError."""
+        return Source(self.source, size=self.size, fps=self.fps, loop=self.loop)
+
+    async def switch(self, live: Serving | Attachment, source: Any) -> Playing:
+        """Stream another source in the same way, on the thread of `live`; raises SourceError, and all is as it was."""
+        other = replace(self, source=source)
+        video = await asyncio.to_thread(other.open)
+        await live.stream(video, self.policy)
+        return other
+
+
+def named(source: Any, names: Mapping[str, Any]) -> Any:
+    """What a name of the notebook stands for, where it is neither a kind of source nor a file."""
+    if isinstance(source, str) and source not in KINDS and source in names and not Path(source).exists():
+        return names[source]
+    return source
+
+
+def generators(names: Mapping[str, Any]) -> list[str]:
+    """The names of generators, each of which can be a source."""
+    return sorted(name for name, one in list(names.items()) if inspect.isgeneratorfunction(one) and name[:1] != "_")
