@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lab_kit import open_book
-from live_kit import EXTENSION, GREEN, HUB, PROCESSOR, QUICKSTART_CELLS, SERVE, advances, live, serve, slide
+from page_kit import EXTENSION, GREEN, HUB, PROCESSOR, QUICKSTART_CELLS, SERVE, advances, live, serve, slide
 
 BLOCK, PARAMS, TOKEN, STOP, AGAIN, COUNT = range(3, 9)
 CELLS = list(QUICKSTART_CELLS)

@@ -10,7 +10,7 @@ from typing import Any
 import lab_kit
 import pytest
 from lab_kit import Book, open_book
-from live_kit import green, live, serve, slide
+from page_kit import green, live, serve, slide
 from PIL import Image
 
 CELLS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from lab_kit import CAMERA, Book, open_book
-from live_kit import QUICKSTART_CELLS, advances, says, serve
+from page_kit import QUICKSTART_CELLS, advances, says, serve
 
 CELLS = [*QUICKSTART_CELLS[:2], "%byoc serve --source testsrc"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from lab_kit import open_book
-from live_kit import GREEN, HUB, PROCESSOR, QUICKSTART_CELLS, SERVE, advances, green, says, serve, slide
+from page_kit import GREEN, HUB, PROCESSOR, QUICKSTART_CELLS, SERVE, advances, green, says, serve, slide
 
 FIGURES, BLOCK, LATER = range(3, 6)
 BLOCK_SECONDS = 10
