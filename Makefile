@@ -7,10 +7,11 @@ READY := $(VENV)/.ready
 PYTRICKLE := .venvs/pytrickle
 DOCS := .venvs/docs
 LOWEST := .venvs/lowest
-SOURCES := byoc_nb tests notebooks hatch_build.py
+SOURCES := byoc_nb tests notebooks hatch_build.py docs/generate.py
 WORDS := $(SOURCES) benchmarks docs Makefile Dockerfile.gpu pyproject.toml $(wildcard *.md)
 FAST := tests/frames tests/source tests/trickle tests/dashboard tests/test_architecture.py tests/test_params.py \
-  tests/test_processor.py tests/test_dialects.py tests/test_find.py tests/test_needs.py tests/test_contributing.py
+  tests/test_processor.py tests/test_dialects.py tests/test_find.py tests/test_needs.py tests/test_contributing.py \
+  tests/docs/test_links.py tests/docs/test_messages.py tests/docs/test_generated.py
 MEASURED := tests/trickle tests/runtime tests/export
 RUNTIME := tests/trickle tests/frames tests/media tests/runtime tests/test_params.py tests/test_processor.py tests/test_dialects.py
 
@@ -44,7 +45,7 @@ coverage: $(READY)  ## which lines and branches the unit tests of trickle, runti
 	$(BIN)/coverage report
 
 docs: $(DOCS)/.ready  ## build the documentation into site/; a broken link is an error
-	$(DOCS)/bin/mkdocs build --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict $(ARGS)
 
 bench: $(READY) $(PYTRICKLE)/.ready programs  ## measure beside pytrickle and ffmpeg; results in benchmarks/results/
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/byoc-nb bench $(ARGS)
