@@ -63,12 +63,10 @@ def mean_change(folder: Path, kernel: Kernel, name: str) -> np.ndarray:
 
 
 @pytest.mark.timeout(300)
-async def test_a_cell_becomes_a_stream_is_reloaded_and_leaves_as_an_equal_container(
-    kernel: Kernel, tmp_path: Path
-) -> None:
-    await asyncio.to_thread(in_the_notebook, kernel, tmp_path)
-    python = await asyncio.to_thread(clean_environment, tmp_path / "tint")
-    replayed = await replay(python, tmp_path / "tint", tmp_path / "input.ts", tmp_path / "replayed.ts")
+def test_a_cell_becomes_a_stream_is_reloaded_and_leaves_as_an_equal_container(kernel: Kernel, tmp_path: Path) -> None:
+    in_the_notebook(kernel, tmp_path)
+    python = clean_environment(tmp_path / "tint")
+    replayed = asyncio.run(replay(python, tmp_path / "tint", tmp_path / "input.ts", tmp_path / "replayed.ts"))
 
     notebook, export = pictures(tmp_path / "output.ts"), pictures(replayed)
     assert len(notebook) == 132
