@@ -7,6 +7,7 @@ the decoder waits. Bytes go in and out through two queues that the io loop serve
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
@@ -246,6 +247,7 @@ class Pipeline:
                     await self._process(host, item)
                 if isinstance(item.frame, VideoFrame):
                     self._pace.took(time.monotonic() - began)
+                await asyncio.sleep(0)  # a processor that never waits would leave parameters and exchanges no turn
         except Closed:
             self._finish(host)
         except BaseException as error:  # the thread is being ended, or a defect of ours: never a silent stall

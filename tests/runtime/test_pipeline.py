@@ -8,11 +8,13 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from kit import CLOCK, WAIT, decode, encode, number_of, ours, programme, segments, until
 
+from byoc_nb import BaseModel
 from byoc_nb.dialects import VideoProcessingResult
 from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
@@ -521,3 +523,28 @@ def test_newest_shows_the_last_picture_before_and_after(rig):
     before, after = made.pipeline.newest
     assert number_of(before) == 14
     assert after.array.max() < 5
+
+
+def test_a_processor_that_never_waits_takes_new_parameters_between_two_frames(rig):
+    class Busy(FrameProcessor):
+        class Params(BaseModel):
+            level: int = 0
+
+        seen: ClassVar[list[int]] = []
+        begun = threading.Event()
+
+        def process_video_async(self, frame):
+            self.seen.append(self.params.level)
+            if len(self.seen) == 20:  # by now, the next frame is always there
+                self.begun.set()
+            time.sleep(0.01)
+            return frame
+
+    made = rig(Busy)
+    made.send(*segments(4))
+    assert Busy.begun.wait(WAIT)
+    made.slot.apply({"level": 1}).result(WAIT)
+    at = len(Busy.seen)
+    made.end()
+    made.receive()
+    assert at < len(Busy.seen) == 120 and set(Busy.seen[at:]) == {1}
