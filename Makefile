@@ -17,7 +17,7 @@ RUNTIME := tests/trickle tests/frames tests/media tests/runtime tests/test_param
 
 BEGIN := $(shell date +%s)
 
-.PHONY: help demo lab docs test test-fast test-lowest bench coverage lint format clean
+.PHONY: help demo lab notebooks docs test test-fast test-lowest bench coverage lint format clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ demo: $(READY)  ## run the quickstart without a browser; leaves its videos and t
 
 lab: $(READY)  ## open the quickstart in JupyterLab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/01_quickstart.ipynb
+
+notebooks: $(READY)  ## run the notebooks and write their outputs anew
+	$(BIN)/python tests/e2e/notebooks_kit.py $(ARGS)
 
 test: $(READY) $(PYTRICKLE)/.ready programs  ## run every test
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest $(ARGS)

@@ -130,6 +130,8 @@ class Reloading:
         if self._built is None:
             return ["its text isn't known"]
         why = self._built.differs(now)
+        if why and self.cell is not None and self.cell.name != cell.name:
+            return ["another processor"]
         if self._built.stream != now.stream and method(cell.target, "shutdown") is not None:
             why.append("a stream hook changed, and shutdown would free the state")
         return why
