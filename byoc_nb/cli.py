@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ GROUPS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status, or raises SystemExit after help and wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # not every locale has all our characters
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     pytrickle_names.install()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any
 
-from pydantic import BaseModel, PydanticUserError, ValidationError, create_model
+from pydantic import BaseModel, PydanticUserError, SecretBytes, SecretStr, ValidationError, create_model
 
 from byoc_nb.errors import ByocError
 
@@ -151,8 +151,23 @@ def as_dict(values: Values) -> dict[str, Any]:
 
 
 def chosen(values: Values) -> dict[str, Any]:
-    """The values that were set on purpose, as `as_dict` gives them; the others follow the defaults in the code."""
-    return values.model_dump(mode="json", exclude_unset=True) if isinstance(values, BaseModel) else dict(values)
+    """The values that were set on purpose; the others follow the defaults in the code.
+
+    As `as_dict` gives them, but for secrets: those stay pydantic's, since a masked one would be another value.
+    """
+    if not isinstance(values, BaseModel):
+        return dict(values)
+    data, kept = (values.model_dump(mode=mode, exclude_unset=True) for mode in ("json", "python"))
+    return {name: kept[name] if is_secret(kept[name]) else value for name, value in data.items()}
+
+
+def is_secret(value: Any) -> bool:
+    """Whether it is one of pydantic's secrets, or holds one."""
+    if isinstance(value, Mapping):
+        return any(map(is_secret, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(is_secret, value))
+    return isinstance(value, SecretStr | SecretBytes)
 
 
 def _validated(model: type[BaseModel], values: dict[str, Any], *, chosen: Iterable[str]) -> BaseModel:

@@ -451,6 +451,7 @@ NOWHERE = "http://127.0.0.1:9"
         ("status localhost:8000", "isn't a URL"),
         ("status http://[", "can't be reached"),
         (f"params {NOWHERE} amount", "'amount' isn't NAME=VALUE"),
+        (f"params {NOWHERE} amount={'[' * 100_000}", "can't be reached"),
         (f"start {NOWHERE} =3", "'=3' isn't NAME=VALUE"),
         ("register --orch-url http://127.0.0.1:9", "no orchestrator to register at: set ORCH_SECRET"),
     ],
@@ -625,3 +626,10 @@ def test_certificates_are_checked_on_demand(command, https, monkeypatch, capsys)
     assert main([*command, f"{https}/x", "--verify-tls"]) == 1
     error = capsys.readouterr().err
     assert "certificate" in error.lower()
+
+
+def test_a_terminal_without_our_characters_gets_others():
+    """As in a locale of another century; the help has `…`."""
+    environment = {**clean_environment(), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, "build", "--help"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and "--secret id=?,env=?" in done.stdout

@@ -270,3 +270,49 @@ def test_the_first_builder_that_works_is_named(path: Path) -> None:
 def test_versions_are_compared_as_numbers() -> None:
     assert numbers("4.10.0rc1") == (4, 10, 0) and numbers("580.65.06") == (580, 65, 6) and numbers("x") == ()
     assert numbers("4.10") > numbers("4.9.9")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("raise RuntimeError('built for another NumPy')", "built for another NumPy"),
+        (None, "no attribute '__version__'"),
+    ],
+    ids=["one that doesn't import", "a folder that was left"],
+)
+def test_what_is_left_of_a_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, why: str) -> None:
+    (tmp_path / "torch").mkdir()
+    if text is not None:
+        (tmp_path / "torch" / "__init__.py").write_text(text)
+    monkeypatch.setattr(tensors, "gpu", lambda: ("580.1", "a GPU"))
+    monkeypatch.setitem(sys.modules, "torch", None)  # so that what is imported here is taken out again
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    found = tensors.torch()
+    assert found.level == "error" and why in found.message and "--force-reinstall" in found.fix
+    assert "no torch to use it" in tensors.cuda().message
+
+
+def test_programs_that_say_what_is_no_text(path: Path) -> None:
+    for name in ("docker", "podman", "buildah"):
+        program(path, name, "printf '\\377 broken\\n' >&2; exit 1")
+    program(path, "nvidia-smi", "printf '\\377, GPU\\n'")
+    assert "docker: \ufffd broken" in images.builder().message
+    assert tensors.gpu() == ("\ufffd", "GPU")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"argv": [], "display_name": "x"}', '{"argv": 5}', "{"])
+def test_a_kernel_whose_file_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    (tmp_path / "kernels" / "byoc").mkdir(parents=True)
+    (tmp_path / "kernels" / "byoc" / "kernel.json").write_text(text)
+    assert jupyter.kernelspec().level == "note"
+
+
+def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert machine.disk().level == "error"
+    monkeypatch.chdir(tmp_path)

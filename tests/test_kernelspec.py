@@ -44,7 +44,7 @@ def test_installing_again_replaces_it_and_remove_takes_it_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "share" / "jupyter" / "kernels" / "byoc"
-    folder.mkdir(parents=True)
+    assert main(["kernelspec", "install", "--prefix", str(tmp_path)]) == 0
     (folder / "left-over").touch()
     assert main(["kernelspec", "install", "--prefix", str(tmp_path)]) == 0
     assert not (folder / "left-over").exists() and json.loads((folder / "kernel.json").read_text())
@@ -63,6 +63,25 @@ def test_a_link_is_replaced_and_what_it_points_to_is_kept(tmp_path: Path) -> Non
     assert main(["kernelspec", "install", "--prefix", str(tmp_path)]) == 0
     assert not (kernels / "byoc").is_symlink()
     assert (tmp_path / "mine" / "kernel.json").read_text() == "{}"
+    assert main(["kernelspec", "remove", "--prefix", str(tmp_path)]) == 0
+    (kernels / "byoc").symlink_to(tmp_path / "mine")
+    assert main(["kernelspec", "remove", "--prefix", str(tmp_path)]) == 0
+    assert list(kernels.iterdir()) == [] and (tmp_path / "mine" / "kernel.json").exists()
+
+
+@pytest.mark.parametrize("text", ['{"display_name": "Mine"}', "[]", "{", None])
+def test_another_kernel_of_this_name_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    folder = tmp_path / "share" / "jupyter" / "kernels" / "byoc"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("precious")
+    if text is not None:
+        (folder / "kernel.json").write_text(text)
+    assert main(["kernelspec", "install", "--prefix", str(tmp_path)]) == 1
+    assert f"{folder} isn't BYOC (Python): move it elsewhere first" in capsys.readouterr().err
+    assert main(["kernelspec", "remove", "--prefix", str(tmp_path)]) == 1
+    assert (folder / "notes.txt").exists() and [path.name for path in folder.parent.iterdir()] == ["byoc"]
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

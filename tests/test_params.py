@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    computed_field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from byoc_nb import params
 from byoc_nb.params import ParamsError
@@ -311,6 +320,26 @@ def test_a_computed_field_is_not_reported_as_lost() -> None:
 
     old = params.merge(Computed(), {"side": 3})
     assert params.carry_over(Computed, params.as_dict(old)) == (old, {})
+
+
+def test_secrets_carry_over_and_are_masked_elsewhere() -> None:
+    class Login(BaseModel):
+        password: SecretStr = SecretStr("")
+
+    class Params(BaseModel):
+        key: SecretStr = SecretStr("")
+        maybe: SecretStr | None = None
+        login: Login = Login()
+        several: list[SecretStr] = []
+        size: int = 3
+
+    given = {"key": "one", "maybe": "two", "login": {"password": "three"}, "several": ["four"], "size": 4}
+    values = params.merge(params.initial(Params), given)
+    assert not any(secret in str(params.as_dict(values)) for secret in ("one", "two", "three", "four"))
+    held = params.chosen(values)
+    assert held["size"] == 4 and not any(secret in str(held) for secret in ("one", "two", "three", "four"))
+    again, dropped = params.carry_over(Params, held)
+    assert again == values and dropped == {}
 
 
 def test_without_a_model_all_values_carry_over() -> None:

@@ -49,7 +49,7 @@ def assignments(texts: list[str]) -> dict[str, Any]:
             raise ByocError(f"{text!r} isn't NAME=VALUE", hint="such as strength=0.8")
         try:
             values[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[name] = value
     return values
 

@@ -16,7 +16,7 @@ import byoc_nb
 from byoc_nb.commands.arguments import Command
 from byoc_nb.errors import ByocError
 
-NAME = "byoc"
+NAME, DISPLAY_NAME = "byoc", "BYOC (Python)"
 WHEELS = Path(byoc_nb.__file__).parent / "kernel"
 SOURCE = WHEELS if WHEELS.is_dir() else WHEELS.parents[1] / "kernels" / NAME  # the latter in a checkout
 
@@ -40,15 +40,14 @@ def install(folder: Path) -> Path:
     spec = json.loads((SOURCE / "kernel.json").read_text())
     spec["argv"][0] = sys.executable
     target = folder / NAME
+    _refuse_others(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".byoc-") as temporary:
             made = Path(temporary) / NAME
             shutil.copytree(SOURCE, made)
             (made / "kernel.json").write_text(json.dumps(spec, indent=2) + "\n")
-            if target.is_symlink():
-                target.unlink()
-            shutil.rmtree(target, ignore_errors=True)
+            _clear(target)
             made.rename(target)
     except OSError as error:
         why = error.strerror or error
@@ -61,11 +60,31 @@ def remove(folder: Path) -> Path:
     target = folder / NAME
     if not (target / "kernel.json").is_file():
         raise KernelspecError(f"there is no {target}", hint="jupyter kernelspec list shows where it is")
+    _refuse_others(target)
     try:
-        shutil.rmtree(target)
+        _clear(target)
     except OSError as error:
         raise KernelspecError(f"{target} can't be removed: {error.strerror or error}") from None
     return target
+
+
+def _refuse_others(target: Path) -> None:
+    """Raise KernelspecError for a folder that is there and isn't our kernel; a link to one is not its files."""
+    if target.is_symlink() or not target.is_dir():
+        return
+    try:
+        ours = json.loads((target / "kernel.json").read_text())["display_name"] == DISPLAY_NAME
+    except (OSError, ValueError, TypeError, KeyError):
+        ours = False
+    if not ours:
+        raise KernelspecError(f"{target} isn't {DISPLAY_NAME}", hint="move it elsewhere first")
+
+
+def _clear(target: Path) -> None:
+    if target.is_symlink():
+        target.unlink()
+    elif target.is_dir():
+        shutil.rmtree(target)
 
 
 def _folder(options: argparse.Namespace) -> Path:

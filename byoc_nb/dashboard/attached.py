@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from byoc_nb.dashboard.fields import fields
 from byoc_nb.dashboard.pictures import Pair
@@ -11,13 +14,14 @@ from byoc_nb.errors import ByocError
 from byoc_nb.network.container import Refused
 from byoc_nb.network.remote import RemoteNetwork
 
-_TOLD: tuple[str, ...] = (
-    "frames_dropped",
-    "drops",
-    "stages_ms",
-    "errors",
-    "last_error",
-)  # which can't be seen from here
+_TOLD: dict[str, TypeAdapter[Any]] = {  # what can't be seen from here, as far as it has its form
+    "frames_dropped": TypeAdapter(int),
+    "drops": TypeAdapter(dict[str, int]),
+    "stages_ms": TypeAdapter(dict[str, dict[str, float | None]]),
+    "errors": TypeAdapter(int),
+    "last_error": TypeAdapter(str | None),
+    "last_error_time": TypeAdapter(float),
+}
 KEEPS_UP = 0.9  # of the pictures that come in
 
 
@@ -46,8 +50,10 @@ class _Controls:
         self._values: dict[str, Any] = {}
 
     def all(self) -> dict[str, Any]:
-        schema = self._remote.schema
-        return {"type": "params", "fields": fields(schema) if schema else None, "values": self._remote.values}
+        found = None
+        with contextlib.suppress(Exception):  # whatever the container takes for a schema
+            found = fields(self._remote.schema) if self._remote.schema else None
+        return {"type": "params", "fields": found, "values": self._remote.values}
 
     def look(self) -> dict[str, Any] | None:
         values = dict(self._remote.values)
@@ -94,17 +100,23 @@ def snapshot(remote: RemoteNetwork) -> dict[str, Any]:
     """
     watching, told = remote.watching, remote.status
     measured = watching.stats.snapshot()
-    own: dict[str, Any] = {
-        name: told[name] for name in ("frames_dropped", "drops", "stages_ms", "errors", "last_error") if name in told
-    }
     return {
         **measured,
-        **own,
+        **_own(told),
         "state": "running" if remote.active else "ended" if remote.ended else "waiting",
         "reason": remote.ended,
         "latency_ms_p50": watching.latency(0.5),
         "latency_ms_p99": watching.latency(0.99),
     }
+
+
+def _own(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that a container tells of itself."""
+    own: dict[str, Any] = {}
+    for name, kind in _TOLD.items():
+        with contextlib.suppress(ValidationError):
+            own |= {name: kind.validate_python(told[name], strict=True)} if name in told else {}
+    return own
 
 
 def _verdict(figures: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +128,9 @@ def _verdict(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error(status: Mapping[str, Any]) -> dict[str, Any] | None:
-    line = status.get("last_error") or status.get("error_message")
+    own = _own(status)
+    line = own.get("last_error") or status.get("error_message")
     if not line:
         return None
-    count = status.get("errors") if isinstance(status.get("errors"), int) else 1
-    return {"line": str(line), "count": count, "total": count, "at": status.get("last_error_time", 0.0)}
+    count = own.get("errors", 1)
+    return {"line": str(line), "count": count, "total": count, "at": own.get("last_error_time", 0.0)}

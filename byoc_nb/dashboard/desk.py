@@ -33,16 +33,17 @@ class Desk:
         self.plot: Plot | None = None
         self.camera = Camera()
         self._plotting = asyncio.Lock()
-        self._told: dict[str, Any] = {}
+        self._told: dict[str, Any] = {"presets": {"type": "presets", "presets": {}, "error": ""}}
 
     def begin(self) -> list[dict[str, Any]]:
-        """What a new page is told."""
-        return [self._presets_now(), self._source_now()]
+        """What a new page is told: the presets as `changed` last found them."""
+        return [self._told["presets"], self._source_now()]
 
-    def changed(self) -> list[dict[str, Any]]:
+    async def changed(self) -> list[dict[str, Any]]:
         """What has changed of the presets and the source since the last call."""
+        presets = await asyncio.to_thread(self._presets_now)  # the file's disk may be a slow one
         self.camera.look(self._playing)
-        messages = [self._presets_now(), self._source_now()]
+        messages = [presets, self._source_now()]
         news = [message for message in messages if self._told.get(message["type"]) != message]
         self._told = {message["type"]: message for message in messages}
         return news
@@ -82,11 +83,13 @@ class Desk:
         try:
             match what:
                 case "save":
-                    self.presets.save(self.processor, name, saveable(self.subject.controls))
+                    values = saveable(self.subject.controls)
+                    await asyncio.to_thread(self.presets.save, self.processor, name, values)
                 case "delete":
-                    self.presets.delete(self.processor, name)
+                    await asyncio.to_thread(self.presets.delete, self.processor, name)
                 case "load":
-                    answer["errors"] = await load(self.subject.controls, self.presets.get(self.processor, name))
+                    values = await asyncio.to_thread(self.presets.get, self.processor, name)
+                    answer["errors"] = await load(self.subject.controls, values)
                 case _:
                     answer["error"] = f"a preset can't be {what!r}"
         except PresetError as error:

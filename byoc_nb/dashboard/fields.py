@@ -17,7 +17,8 @@ def fields(schema: Mapping[str, Any], defaults: Mapping[str, Any] | None = None)
 
     `defaults` by name, for those that the schema can't tell, such as of a `default_factory`.
 
-    Each has `name`, `title`, `description`, `default`, `load` (only loading takes it up), `secret` and a `kind`:
+    Each has `name`, `title`, `description`, `default`, `load` (only loading takes it up), `secret` (it or a part
+    of it) and a `kind`:
     "number" (with `integer`, `nullable`, `min`, `max`, `step`; a slider where both ends are there), "bool", "choice"
     (with `choices`), "color" and "text" (with `nullable`), "numbers" (with `integer`, and `fixed` where its length is)
     or "json" for the rest.
@@ -31,11 +32,25 @@ def fields(schema: Mapping[str, Any], defaults: Mapping[str, Any] | None = None)
             "description": one.get("description", ""),
             "default": known[name],
             "load": one.get("load") is True,
-            "secret": one.get("writeOnly") is True,
+            "secret": _is_secret(one, schema.get("$defs", {})),
             **_kind(one, schema.get("$defs", {}), known[name]),
         }
         for name, one in properties.items()
     ]
+
+
+def _is_secret(field: Any, definitions: dict[str, Any], inside: tuple[str, ...] = ()) -> bool:
+    """Whether anything in a schema is write-only, such as one of two types or a field of a model."""
+    if isinstance(field, list):
+        return any(_is_secret(one, definitions, inside) for one in field)
+    if not isinstance(field, dict):
+        return False
+    if field.get("writeOnly") is True:
+        return True
+    reference = field.get("$ref")
+    if isinstance(reference, str) and reference not in inside:
+        return _is_secret(_resolved(field, definitions) | {"$ref": None}, definitions, (*inside, reference))
+    return any(_is_secret(one, definitions, inside) for one in field.values())
 
 
 def _kind(field: dict[str, Any], definitions: dict[str, Any], default: Any) -> dict[str, Any]:
@@ -78,7 +93,7 @@ def _range(field: dict[str, Any]) -> dict[str, Any]:
     ends: list[Any] = [low if low is not None else above, high if high is not None else below]
     step: Any = field.get("multipleOf") or (1 if integer else None)
     if step is None and None not in ends:
-        step = 10.0 ** math.floor(math.log10(max(_SMALLEST, (ends[1] - ends[0]) / _STEPS)))
+        step = 10.0 ** math.floor(math.log10(max(_SMALLEST, ends[1] / _STEPS - ends[0] / _STEPS)))
     found = {"integer": integer, "step": step}
     if ends[0] is not None:
         found["min"] = ends[0] + step if low is None and step else ends[0]

@@ -150,6 +150,8 @@ class Hub:
         viewer = self.attach(send, socket.close)
         try:
             async for message in socket:
+                if message.type is WSMsgType.ERROR:  # such as one that is too long; aiohttp has closed the connection
+                    break
                 if not self.receive(viewer, message.data):
                     await socket.close(code=1007)
         finally:
@@ -169,7 +171,7 @@ class Hub:
 
     def admits(self, token: Any) -> bool:
         """Whether this is the server's token."""
-        return isinstance(token, str) and hmac.compare_digest(token.encode(), self.token.encode())
+        return isinstance(token, str) and token.isascii() and hmac.compare_digest(token, self.token)
 
     def attach(self, send: Send, close: Callable[[], Awaitable[Any]] | None = None) -> Viewer:
         """A new viewer, which has shown the token; `close` ends its connection."""
@@ -190,7 +192,7 @@ class Hub:
 
     async def _deliver(self, viewer: Viewer, send: Send, close: Callable[[], Awaitable[Any]] | None) -> None:
         try:
-            while (message := await viewer.outbox.get()) is not None:
+            while (message := await viewer.next()) is not None:
                 await send(message)
         except (ConnectionError, RuntimeError):  # aiohttp's for a connection that is closing
             pass
@@ -254,7 +256,7 @@ class Hub:
                 figures = self._look()
                 self.samples.add(figures)
                 self._tell(figures, visible=True)
-                for news in self.desk.changed():
+                for news in await self.desk.changed():
                     self._tell(news)
             tick += 1
             await asyncio.sleep(TICK_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from collections import deque
 from typing import Any
@@ -23,6 +24,7 @@ class Log(logging.Handler):
         super().__init__()
         self._entries: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._numbers = itertools.count(1)
+        self._adding = threading.Lock()  # their numbers rise: who has seen one asks for those after it
 
     def start(self) -> None:
         logger.addHandler(self)
@@ -43,7 +45,8 @@ class Log(logging.Handler):
     def add(self, level: str, text: str, *, at: float | None = None) -> None:
         """An entry; `level` is one of logging's in small letters, or "print" and "stderr" for what a frame prints."""
         entry = {"at": time.time() if at is None else at, "level": level, "text": text[:LONGEST]}
-        self._entries.append({"number": next(self._numbers), **entry})
+        with self._adding:
+            self._entries.append({"number": next(self._numbers), **entry})
 
     def since(self, number: int) -> list[dict[str, Any]]:
         """The entries after this number, oldest first."""

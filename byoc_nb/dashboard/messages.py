@@ -28,7 +28,7 @@ def parsed(text: str) -> dict[str, Any] | None:
     """The object; None where the text is none."""
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 

@@ -5,9 +5,12 @@ It outlives server, kernel and page. Values of `SecretStr` fields are not writte
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
+import stat
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,9 @@ from byoc_nb.errors import ByocError
 FILE = Path(".byoc") / "presets.json"
 PRESETS = 100  # of a processor
 NAME_LENGTH = 60
+MOST_BYTES = 4 << 20  # of the file
+
+_changing = threading.Lock()  # a kernel's thread and the hub's may both save
 
 
 class PresetError(ByocError, ValueError):
@@ -51,42 +57,52 @@ class Presets:
         name = name.strip()
         if not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
             raise PresetError(f"a preset's name has 1 to {NAME_LENGTH} characters on one line")
-        presets = self._read()
-        own = presets.setdefault(processor, {})
-        if name not in own and len(own) >= PRESETS:
-            raise PresetError(f"{processor} has {PRESETS} presets already", hint="delete one first")
-        own[name] = dict(values)
-        self._write(presets)
+        with _changing:
+            presets = self._read()
+            own = presets.setdefault(processor, {})
+            if name not in own and len(own) >= PRESETS:
+                raise PresetError(f"{processor} has {PRESETS} presets already", hint="delete one first")
+            own[name] = dict(values)
+            self._write(presets)
 
     def delete(self, processor: str, name: str) -> None:
         """Forget one; raises PresetError."""
-        self.get(processor, name)
-        presets = self._read()
-        del presets[processor][name]
-        self._write(presets)
+        with _changing:
+            self.get(processor, name)
+            presets = self._read()
+            del presets[processor][name]
+            self._write(presets)
 
     def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
         try:
             found = self.path.stat()
             stamp = found.st_mtime_ns, found.st_size, found.st_ino
             if stamp != self._stamp:
+                if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+                    raise ValueError(f"it isn't a file of at most {MOST_BYTES >> 20} MiB")
                 presets = json.loads(self.path.read_text(encoding="utf-8"))
                 if not _has_form(presets):
                     raise ValueError("it has another form")
                 self._presets, self._stamp = presets, stamp
         except FileNotFoundError:
             self._presets, self._stamp = {}, None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise PresetError(f"{self.path} can't be read: {error}", hint="mend or delete it") from None
         return {processor: dict(own) for processor, own in self._presets.items()}
 
     def _write(self, presets: dict[str, dict[str, dict[str, Any]]]) -> None:
+        target = Path(os.path.realpath(self.path))  # a link stays one
+        part = target.with_suffix(f".{os.getpid()}.part")
         try:
-            self.path.parent.mkdir(exist_ok=True)
-            part = self.path.with_suffix(".part")
-            part.write_text(json.dumps(presets, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(part, self.path)
-        except (OSError, TypeError) as error:
+            data = (json.dumps(presets, indent=2, ensure_ascii=False) + "\n").encode()
+            if len(data) > MOST_BYTES:
+                raise PresetError(f"{self.path} would get too large", hint="delete a preset first")
+            target.parent.mkdir(exist_ok=True)
+            part.write_bytes(data)
+            os.replace(part, target)
+        except (OSError, TypeError, UnicodeEncodeError, RecursionError) as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise PresetError(f"the preset can't be written to {self.path}: {error}") from None
 
 

@@ -27,12 +27,16 @@ class Prints:
         self._streams: dict[str, _Stream] = {}
 
     def start(self) -> None:
-        """From now on; again, it changes nothing."""
+        """From now on; again, in front of a stream that has taken the place of ours."""
         for name in ("stdout", "stderr"):
-            if name not in self._streams:
-                take = functools.partial(self._take_of, name == "stderr")
-                self._streams[name] = _Stream(getattr(sys, name), self._in_frame, take)
-                setattr(sys, name, self._streams[name])
+            stream = getattr(sys, name)
+            if stream is self._streams.get(name):
+                continue
+            while type(stream) is _Stream:  # one that was left behind
+                stream = stream.shown
+            take = functools.partial(self._take_of, name == "stderr")
+            self._streams[name] = _Stream(stream, self._in_frame, take)
+            setattr(sys, name, self._streams[name])
 
     def stop(self) -> None:
         """As before `start`."""
@@ -56,6 +60,8 @@ class _Stream:
         self._waiting = threading.local()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "shown":  # in a copy that is being made
+            raise AttributeError(name)
         return getattr(self.shown, name)
 
     @property  # type: ignore[misc]

@@ -66,9 +66,10 @@ class Camera:
 
     def give_to(self, viewer: Viewer | None) -> None:
         """From now on this page films, no other."""
-        for one, films in ((self._owner, False), (viewer, True)):
-            if one is not None:
-                one.say({"type": "camera", "films": films})
+        if self._owner is not None and self._owner is not viewer:
+            self._owner.say({"type": "camera", "films": False})
+        if viewer is not None:
+            viewer.say({"type": "camera", "films": True})
         self._owner = viewer
 
     def left(self, viewer: Viewer) -> None:

@@ -11,7 +11,7 @@ from byoc_nb.dashboard.messages import written
 from byoc_nb.dashboard.pictures import FULL_WIDTH, WIDTH, Pair, at
 
 IN_FLIGHT = 2  # pictures that were sent and not acknowledged yet
-WAITING = 256  # messages; a viewer that lets more come together has gone
+WAITING, WAITING_BYTES = 256, 32 << 20  # messages; a viewer that lets more come together has gone
 
 
 class Viewer:
@@ -23,7 +23,7 @@ class Viewer:
         self.heard = time.monotonic()
         self.asking = 0  # questions in work
         self.outbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-        self._flying = 0
+        self._flying = self._waiting = 0
 
     @property
     def has_room(self) -> bool:
@@ -32,7 +32,15 @@ class Viewer:
 
     def put(self, message: str | bytes) -> None:
         """Send a message; None in the outbox ends the connection."""
-        self.outbox.put_nowait(message if self.outbox.qsize() < WAITING else None)
+        fits = self.outbox.qsize() < WAITING and self._waiting <= WAITING_BYTES
+        self.outbox.put_nowait(message if fits else None)
+        self._waiting += len(message) if fits else 0
+
+    async def next(self) -> str | bytes | None:
+        """What is to be sent next; None at the end."""
+        message = await self.outbox.get()
+        self._waiting -= len(message or "")
+        return message
 
     def say(self, message: dict[str, Any]) -> None:
         """Send a JSON message."""

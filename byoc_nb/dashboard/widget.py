@@ -88,6 +88,7 @@ class DashboardWidget(anywidget.AnyWidget):
         if viewer is None or viewer not in hub.viewers:
             if len(hub.viewers) >= VIEWERS:
                 return
+            self._over_messages = {name: one for name, one in self._over_messages.items() if one in hub.viewers}
             viewer = self._over_messages[view] = hub.attach(self._sender(view))
         hub.receive(viewer, said)
 
@@ -141,7 +142,8 @@ class Dashboard:
         self._soon(self._first(hub))
 
     def _after_cell(self, result: Any) -> None:
-        """A cell that ran changes the notebook anyway."""
+        """A cell that ran changes the notebook anyway; the streams that it captured are back."""
+        self._prints.start()
         if self._hub is not None and time.monotonic() - self._renewed > STILL_SECONDS:
             self._soon(self._renew(self._hub))
 

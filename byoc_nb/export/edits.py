@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from byoc_nb.export import manifest
 
@@ -37,7 +37,13 @@ def untouched(folder: Path) -> set[str]:
 
 def _recorded(folder: Path) -> dict[str, str]:
     recorded = manifest.read(folder).get("files")
-    return recorded if isinstance(recorded, dict) else {}
+    return {file: mark for file, mark in recorded.items() if _is_within(file)} if isinstance(recorded, dict) else {}
+
+
+def _is_within(file: str) -> bool:
+    """Whether a manifest names a file of its own folder: it may have come from anywhere."""
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts and file.isprintable()
 
 
 def changes(folder: Path, stage: Path, files: Iterable[str]) -> str:

@@ -175,7 +175,7 @@ def _as_text(params: Mapping[str, Any]) -> str:
     for name, value in params.items():
         try:
             same = ast.literal_eval(pprint.pformat(value)) == value
-            json.dumps(value, allow_nan=False)
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         except (ValueError, TypeError, SyntaxError):
             same = False
         if not same:

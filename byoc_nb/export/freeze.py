@@ -22,6 +22,7 @@ from byoc_nb.export.opened import OpenedFile
 from byoc_nb.export.program import Program, resolve
 from byoc_nb.export.timing import opened_files
 from byoc_nb.export.upstream import Upstream
+from byoc_nb.params import is_secret
 from byoc_nb.source import CellRun, Notebook, Statement
 from byoc_nb.source.text import parse, without, without_main_guard
 
@@ -105,7 +106,7 @@ def freeze(
         _uses_torch(program, tree, modules),
         program.local.files,
         program.constants,
-        dict(params or {}),
+        {name: value for name, value in (params or {}).items() if not is_secret(value)},
         list(opened_files(program)),
         findings,
         on_pytrickle,

@@ -117,7 +117,7 @@ def _running(folder: Path, tag: str, port: int) -> list[str]:
     """The command line that runs the folder's image."""
     tag = tag or _tag(folder)
     gpu = bool(_manifest(folder).get("image", {}).get("cuda")) and shutil.which("nvidia-smi") is not None
-    mounted = any(one["how"] == "mount" for one in _manifest(folder).get("weights", ()))
+    mounted = any(one.get("how") == "mount" for one in _manifest(folder).get("weights", ()))
     volume = f"{(folder / 'models').resolve()}:{VOLUME}:ro" if mounted else ""
     able = [builder for builder in BUILDERS if builder.name != "buildah"]  # which runs no images
     builder = _builder(lambda one: one.run(tag, port, gpu=gpu, volume=volume), able)
@@ -130,9 +130,16 @@ def _tag(folder: Path) -> str:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     found = manifest.read(folder)
-    if "name" not in found:
+    if not _is_whole(found):
         raise ImageError(f"{folder} holds no export", hint="%byoc export DIR or byoc-nb export FILE.py DIR makes one")
     return found
+
+
+def _is_whole(found: dict[str, Any]) -> bool:
+    """Whether a manifest has what is asked of it here, in its form."""
+    weights = found.get("weights", [])
+    known = isinstance(found.get("name"), str) and isinstance(found.get("image", {}), dict)
+    return known and isinstance(weights, list) and all(isinstance(one, dict) for one in weights)
 
 
 def _builder(commands: Callable[[Builder], list[list[str]]], able: Sequence[Builder] = BUILDERS) -> Builder:
@@ -156,7 +163,9 @@ def _builder(commands: Callable[[Builder], list[list[str]]], able: Sequence[Buil
 def _why_not(builder: Builder) -> str:
     """Why an installed builder can't be used; docker's client may have no daemon."""
     try:
-        done = subprocess.run([builder.name, "info"], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [builder.name, "info"], capture_output=True, text=True, errors="replace", timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     lines = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()]
@@ -186,5 +195,10 @@ def _run(commands: list[list[str]], say: Say) -> str:
 
 def _popen(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )

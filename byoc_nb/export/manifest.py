@@ -30,7 +30,7 @@ def read(folder: Path) -> dict[str, Any]:
     """The manifest of an exported folder; empty where there is none that can be read."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -24,6 +24,7 @@ RENDERED = {
 }
 PYTRICKLE = {"processor.py": "processor_pytrickle.py.j2"}
 DOWNLOADS = {"fetch_weights.py": "fetch_weights.py.j2"}
+LONGEST_LABEL = 60_000  # characters; docker refuses lines of more than 65,535 bytes
 # The answer's body, not only its code: 200 comes with LOADING, too.
 HEALTH = (
     "import json, os, sys, urllib.request as u; "
@@ -54,11 +55,13 @@ def render(folder: Path, **values: Any) -> list[str]:
 
 
 def dns_label(name: str) -> str:
-    """A capability's name as Kubernetes takes it for its objects."""
-    return re.sub(r"[._-]+", "-", name)[:63].strip("-")
+    """A capability's name as Kubernetes takes it for its objects; that of a service begins with a letter."""
+    label = re.sub(r"[._-]+", "-", name)
+    return f"{'' if label[0].isalpha() else 'byoc-'}{label}"[:63].strip("-")
 
 
 def label_value(value: Any) -> str:
-    """A value as JSON for between the double quotes of a Dockerfile's LABEL."""
+    """A value as JSON for between the double quotes of a Dockerfile's LABEL; empty if no line takes it."""
     text = json.dumps(value, separators=(",", ":"))
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return text if len(text) <= LONGEST_LABEL else ""

@@ -14,6 +14,7 @@ from typing import Any
 
 from byoc_nb.errors import ByocError
 from byoc_nb.export.findings import Finding
+from byoc_nb.params import is_secret
 
 _NOT_SECRET = ("IP",)  # detectors of other things
 _BY_NAME = ("Keyword",)
@@ -52,6 +53,10 @@ def in_params(params: Mapping[str, Any], path: str = "") -> Iterator[Finding]:
     """Findings for parameter values, nested ones too."""
     for name, value in params.items():
         here = f"{path}{name}"
+        if not path and is_secret(value):
+            fix = "give it to the container with the stream's parameters"
+            yield Finding("secret-param", "warning", f"the parameter {here} is a secret and isn't exported", fix)
+            continue
         if isinstance(value, Mapping):
             yield from in_params(value, f"{here}.")
         for text in value if isinstance(value, list | tuple) else [value]:

@@ -8,6 +8,7 @@ while the image is built. Either way it is found there under the path that the p
 from __future__ import annotations
 
 import posixpath
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 from byoc_nb.errors import ByocError
 from byoc_nb.export.edits import digest
 from byoc_nb.export.findings import Finding
+from byoc_nb.export.manifest import MANIFEST
 from byoc_nb.export.opened import OpenedFile
 from byoc_nb.export.secrets import in_params
 
@@ -25,6 +27,7 @@ BAKED_UP_TO = 500_000_000  # bytes of all files together; an image with more of 
 VOLUME, APP, HOME = "/models", "/app", "/home/app"
 SECRET = "weights_token"  # the name of a build secret
 DOWNLOAD = "download="
+_PATTERN = re.compile(r"""[$*?\[\]\\'"]""")
 How = Literal["bake", "mount", "download"]
 _SAYS = {
     "bake": "in the image",
@@ -88,6 +91,7 @@ def plan(opened: Iterable[OpenedFile], asked: Sequence[str] = ()) -> list[Weight
     if wrong := [one for one in modes if one not in ("bake", "mount")]:
         raise WeightsError(f"weights are not got by {wrong[0]!r}", hint="bake, mount or download=URL")
     fetched = _by_name(files, urls)
+    files = [one for one in files if one.path in fetched or not _goes_along(one, files)]
     others = [one for one in files if one.path not in fetched]
     there = sum(_size(one.found) for one in others if one.found)
     rest = modes[-1] if modes else "bake" if there <= BAKED_UP_TO else "mount"
@@ -103,6 +107,7 @@ def plan(opened: Iterable[OpenedFile], asked: Sequence[str] = ()) -> list[Weight
                 hint=f"put it there, or --weights {DOWNLOAD}URL or --weights mount",
             )
     _refuse_two_in_one_place(found)
+    _refuse_unwritable(found)
     return found
 
 
@@ -127,7 +132,7 @@ def copy(weights: Iterable[Weight], stage: Path) -> list[str]:
     """Put the baked ones into the folder; the paths of their files in it. Everybody may read them there."""
     copied = []
     for key, source in (pair for one in weights if one.how == "bake" for pair in one.files()):
-        if (stage / key).exists():
+        if key == MANIFEST or (stage / key).exists():
             raise WeightsError(f"{key} is also the name of a file of the export", hint="call the weights otherwise")
         (stage / key).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, stage / key)
@@ -140,6 +145,12 @@ def _weight(one: OpenedFile, how: How, url: str = "", sha256: str = "") -> Weigh
     key = "/".join(part for part in PurePosixPath(one.path).parts if part not in ("/", "..", "~"))
     own = digest(source) if source is not None and source.is_file() else ""
     return Weight(one.path, one.place, how, key, inside, source, _size(source), sha256 or own, url)
+
+
+def _goes_along(one: OpenedFile, files: Iterable[OpenedFile]) -> bool:
+    """Whether it lies in a folder that is opened, too."""
+    folders = [_inside(other.path) for other in files if other.found is not None and other.found.is_dir()]
+    return any(_inside(one.path).startswith(f"{folder}/") for folder in folders)
 
 
 def _inside(path: str) -> str:
@@ -167,13 +178,18 @@ def _by_name(files: Sequence[OpenedFile], urls: Sequence[tuple[str, str]]) -> di
 
 def _url(text: str) -> tuple[str, str]:
     """A URL and the digest behind it."""
-    url, fragment = urldefrag(text)
+    try:
+        url, fragment = urldefrag(text)
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as of a port that is none
+        url, fragment, is_url = text, "", False
     name, _, sha256 = fragment.partition("=")
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname or not url.isprintable():
+    if not is_url or not url.isprintable() or " " in url:
         raise WeightsError(f"{url!r} isn't a URL to download from", hint="give one that begins with https://")
     if fragment and (name != "sha256" or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef")):
         raise WeightsError(f"#{fragment} isn't the digest of a file", hint="#sha256= and 64 digits of 0 to f")
-    if urlsplit(url).username or next(in_params({"url": url}), None):
+    if "@" in parts.netloc or next(in_params({"url": url}), None):
         raise WeightsError("the URL of the weights holds a secret", hint=f"give it as the build secret {SECRET}")
     return url, sha256
 
@@ -184,6 +200,16 @@ def _refuse_two_in_one_place(weights: Sequence[Weight]) -> None:
         if (other := places.setdefault(one.key, one)) is not one:
             raise WeightsError(
                 f"{other.path} and {one.path} would lie in one place, {one.key}", hint="call one of them otherwise"
+            )
+
+
+def _refuse_unwritable(weights: Iterable[Weight]) -> None:
+    """Names that are more than names to a Dockerfile or a .dockerignore."""
+    for one in weights:
+        if _PATTERN.search(one.key + one.inside) or not one.path.isprintable() or one.key != one.key.strip():
+            raise WeightsError(
+                f"{one.place}: {one.path!r} can't stand in a Dockerfile",
+                hint="call the file otherwise: without quotes and any of $ * ? [ ] \\",
             )
 
 

@@ -207,5 +207,5 @@ def _assignment(text: str) -> tuple[str, Any]:
         raise UsageError(f"%byoc params: {text!r} isn't NAME=VALUE, such as strength=0.8")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, {"True": True, "False": False, "None": None}.get(value, value)

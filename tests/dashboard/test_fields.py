@@ -84,5 +84,34 @@ def test_a_schema_alone_tells_the_defaults_and_what_is_secret():
     assert key["secret"] and key["kind"] == "text"
 
 
+class Login(BaseModel):
+    user: str = ""
+    password: SecretStr = SecretStr("")
+
+
+class Tree(BaseModel):
+    more: list[Tree] = []
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "secret"),
+    [
+        (SecretStr | None, None, True),
+        (list[SecretStr], [], True),
+        (Login, Login(), True),
+        (dict[str, Login], {}, True),
+        (Point, Point(), False),
+        (Tree, Tree(), False),
+    ],
+)
+def test_what_has_a_secret_inside_is_one(annotation, default, secret):
+    (one,) = of(create_model("Params", value=(annotation, default)))
+    assert one["secret"] is secret
+
+
+def test_a_slider_may_go_over_all_numbers_there_are():
+    assert control(float, Field(0, ge=-1.7e308, le=1.7e308))["step"] == 1e306
+
+
 def test_an_empty_schema_has_no_controls():
     assert fields({"type": "object", "properties": {}}) == []

@@ -12,6 +12,7 @@ from kit import auntil
 from pydantic import BaseModel, Field
 
 from byoc_nb.dashboard.hub import MESSAGE_BYTES, PATH, VIEWERS
+from byoc_nb.dashboard.sources import CAMERA_BYTES
 from byoc_nb.processor import FrameProcessor
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -227,7 +228,8 @@ async def test_what_is_logged_comes_and_came_before(serve):
 
 
 @pytest.mark.parametrize(
-    "hello", [{"token": "wrong"}, {"token": 3}, {"type": "view", "visible": True, "wide": False}, []]
+    "hello",
+    [{"token": "wrong"}, {"token": 3}, {"token": "\ud800"}, {"type": "view", "visible": True, "wide": False}, []],
 )
 async def test_without_the_token_nothing_is_told(serve, hello):
     served = await serve(Bright)
@@ -269,13 +271,19 @@ async def test_a_ninth_viewer_is_refused_until_one_goes(serve):
     assert await again.message("params")
 
 
-@pytest.mark.parametrize("text", ["x" * (MESSAGE_BYTES + 1), "{", '{"type": "view"}', '{"type": "unheard"}'])
-async def test_what_is_no_message_ends_the_connection(serve, text):
+@pytest.mark.parametrize(
+    "text",
+    ["x" * (MESSAGE_BYTES + 1), "x" * (CAMERA_BYTES + 1), "{", "[" * 60_000, '{"type": "view"}', '{"type": "unheard"}'],
+    ids=["long", "longer than any message", "broken", "deep", "without its parts", "of no type"],
+)
+async def test_what_is_no_message_ends_the_connection(serve, text, caplog):
     served = await serve(Bright)
     page = await served.page()
     await page.socket.send_str(text)
     await page.reading
     await auntil(lambda: not served.hub.viewers)
+    assert page.socket.close_code == (1009 if len(text) > CAMERA_BYTES else 1007)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_a_page_is_told_of_the_end_and_connects_to_the_next_server(serve):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -75,6 +76,13 @@ def test_a_broken_file_is_told_and_left_alone(tmp_path, text):
     presets.save("Tint", "vivid", {})
 
 
+def test_a_file_that_comes_in_the_folders_place_is_told(tmp_path, monkeypatch):
+    presets = Presets(tmp_path / ".byoc" / "presets.json")
+    monkeypatch.setattr(presets, "_read", lambda: (tmp_path / ".byoc").touch() or {})
+    with pytest.raises(PresetError, match="can't be written"):
+        presets.save("Tint", "vivid", {})
+
+
 def test_a_folder_that_can_not_be_written_to_is_told(tmp_path):
     (tmp_path / ".byoc").write_text("a file")
     with pytest.raises(PresetError):
@@ -95,3 +103,50 @@ async def test_values_that_only_together_do_not_fit_are_all_named():
             return {"errors": {"params": "min is over max"}, "values": {}}
 
     assert await load(Together(), {"min": 2, "max": 1}) == dict.fromkeys(("min", "max"), "min is over max")
+
+
+def test_what_has_no_place_in_the_file_is_told_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    presets = Presets(tmp_path / "presets.json")
+    presets.save("Tint", "vivid", {"text": "kept"})
+    with pytest.raises(PresetError, match="can't be written"):
+        presets.save("Tint", "odd", {"text": "\ud800"})
+    monkeypatch.setattr("byoc_nb.dashboard.presets.MOST_BYTES", 100)
+    with pytest.raises(PresetError, match="too large"):
+        presets.save("Tint", "long", {"text": "x" * 100})
+    assert presets.of("Tint") == {"vivid": {"text": "kept"}}
+    assert [path.name for path in tmp_path.iterdir()] == ["presets.json"]
+
+
+def test_a_file_that_is_too_large_or_too_deep_is_not_read(tmp_path, monkeypatch):
+    file = tmp_path / "presets.json"
+    file.write_text("[" * 100_000)
+    with pytest.raises(PresetError, match="can't be read"):
+        Presets(file).of("Tint")
+    monkeypatch.setattr("byoc_nb.dashboard.presets.MOST_BYTES", 100)
+    file.write_text(json.dumps({"Tint": {}}) + " " * 100)
+    with pytest.raises(PresetError, match="isn't a file of at most"):
+        Presets(file).of("Tint")
+
+
+def test_a_link_stays_one(tmp_path):
+    link, file = tmp_path / "presets.json", tmp_path / "shared.json"
+    link.symlink_to(file)
+    Presets(link).save("Tint", "vivid", {"strength": 1})
+    assert link.is_symlink() and Presets(file).get("Tint", "vivid") == {"strength": 1}
+
+
+def test_two_threads_that_save_at_once_lose_nothing(tmp_path, monkeypatch):
+    """As `%byoc preset save` does while a page saves."""
+    first, second = Presets(tmp_path / "presets.json"), Presets(tmp_path / "presets.json")
+    saving = threading.Thread(target=second.save, args=("Tint", "other", {}))
+    write = first._write
+
+    def meanwhile(presets):
+        saving.start()
+        saving.join(0.2)  # waits for us, else it is through by then
+        write(presets)
+
+    monkeypatch.setattr(first, "_write", meanwhile)
+    first.save("Tint", "vivid", {})
+    saving.join()
+    assert set(first.of("Tint")) == {"vivid", "other"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import sys
 import threading
@@ -75,6 +76,13 @@ def test_the_stream_is_taken_for_the_one_behind_it(monkeypatch, streams):
         assert sys.stdout.getvalue() == "of a cell" and lines == [("of a frame", False)]
 
 
+def test_a_copy_is_refused_as_one_of_the_stream_is(monkeypatch, streams):
+    with printing(monkeypatch, (io.TextIOWrapper(io.BytesIO()), streams[1])):
+        copy.copy(sys.stdout)  # no endless recursion
+        with pytest.raises(TypeError):
+            copy.deepcopy(sys.stdout)
+
+
 def test_a_shell_that_sets_the_streams_write_around_each_cell_is_no_hindrance(monkeypatch, streams):
     own = streams[0].write
     streams[0].write = lambda text: own(text.upper())
@@ -100,3 +108,21 @@ def test_after_the_stop_everything_is_as_before(monkeypatch, streams):
     print("not taken")
     assert taken == ["taken"] and streams[0].getvalue() == "not taken\n"
     assert sys.stdout is streams[0] and sys.stderr is streams[1]
+
+
+def test_after_a_capture_it_stands_before_the_kernels_own_streams(monkeypatch, streams):
+    captured, lines = Stream(), []
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    monkeypatch.setattr(sys, "stdout", captured)  # as in a cell under %%capture
+    prints = Prints(lambda: True, lambda line, error: lines.append(line))
+    prints.start()
+    left = sys.stdout
+    sys.stdout = streams[0]
+    prints.start()
+    print("of a frame")
+    sys.stdout = left  # as a cell that runs within a captured one leaves it
+    prints.start()
+    print("of another")
+    assert lines == ["of a frame", "of another"]
+    prints.stop()
+    assert sys.stdout is captured and sys.stderr is streams[1]

@@ -85,6 +85,18 @@ async def test_a_page_without_a_websocket_is_served_over_messages(serve):
     assert widget.sent[-1] == ({"type": "stopped"}, None)
 
 
+async def test_views_that_have_gone_are_forgotten(serve):
+    served = await serve(Pass)
+    widget = Widget()
+    widget.use(served.hub)
+    for view in ("one", "two", "three"):
+        widget._received(widget, {"type": "message", "view": view, "text": '{"type": "here"}'}, [])
+        await auntil(lambda: served.hub.viewers)
+        for viewer in list(served.hub.viewers):
+            served.hub.detach(viewer)
+    assert list(widget._over_messages) == ["three"]
+
+
 async def test_a_still_of_the_newest_picture_is_kept_and_renewed(serve, monkeypatch):
     served = await serve(Pass)
     stills: list[dict[str, str]] = []

@@ -66,6 +66,23 @@ def test_a_name_with_dots_is_a_kubernetes_name_without(tmp_path: Path) -> None:
     assert yaml.safe_load((folder / "compose.yaml").read_text())["services"].keys() == {"a-b-c-d"}
 
 
+@pytest.mark.parametrize(("name", "label"), [("123", "byoc-123"), ("3d.tint", "byoc-3d-tint"), ("null", "null")])
+def test_a_name_that_looks_like_another_type_stays_a_name(tmp_path: Path, name: str, label: str) -> None:
+    folder = tmp_path / "x"
+    test_folder.export(folder, test_folder.notebook(), "GreenTint", test_folder.namespace(), name=name)
+    assert list(yaml.safe_load((folder / "compose.yaml").read_text())["services"]) == [label]
+    deployment, network = yaml.safe_load_all((folder / "k8s.yaml").read_text())
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert {one["metadata"]["name"] for one in (deployment, network)} == {container["name"]} == {label}
+    labels = [
+        deployment["metadata"]["labels"],
+        deployment["spec"]["selector"]["matchLabels"],
+        pod["metadata"]["labels"],
+    ]
+    assert [*labels, network["spec"]["selector"]] == [{"app": label}] * 4
+
+
 def test_the_smoke_test_is_a_program(tmp_path: Path) -> None:
     test_folder.write(tmp_path / "x")
     spec = importlib.util.spec_from_file_location("smoke_test", tmp_path / "x" / "smoke_test.py")

@@ -11,8 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import freeze_kit
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 import byoc_nb
 from byoc_nb.export import Export, ExportError, FreezeError, edits, export, proof
@@ -254,6 +256,17 @@ class Gain(FrameProcessor):
 """
 
 
+def test_a_secret_parameter_is_not_written_and_told(folder: Path) -> None:
+    text = "from pydantic import SecretStr\n" + TEXT.replace("le=1)", "le=1)\n        key: SecretStr = SecretStr('')")
+    made = freeze_kit.kernel(text)
+    params = {"strength": 0.5, "key": SecretStr("one-of-ours")}
+    done = export(folder, made.notebook, "GreenTint", made.namespace, params=params)
+    assert [str(one) for one in done.warnings if "key is a secret and isn't exported" in str(one)]
+    program = (folder / "processor.py").read_text()
+    assert "{'strength': 0.5}" in program and "***" not in program
+    assert not any("one-of-ours" in path.read_text("utf-8", "replace") for path in folder.iterdir())
+
+
 def test_parameters_without_a_model_are_the_programs_too_and_reach_its_hook(folder: Path) -> None:
     write(folder, WITHOUT_MODEL, "Gain", params={"gain": 7, "offset": 2}, prove=proof.bundled())
     text = (folder / "processor.py").read_text()
@@ -264,7 +277,7 @@ def test_parameters_without_a_model_are_the_programs_too_and_reach_its_hook(fold
     assert manifest["proof"]["equal"]
 
 
-@pytest.mark.parametrize("value", [np.ones(2), object(), float("nan"), {1, 2}, b"x"])
+@pytest.mark.parametrize("value", [np.ones(2), object(), float("nan"), {1, 2}, b"x", "\ud800"])
 def test_a_parameter_that_no_text_gives_is_told(folder: Path, value: object) -> None:
     with pytest.raises(ExportError, match="the parameter gain can't be written as text: ") as caught:
         write(folder, WITHOUT_MODEL, "Gain", params={"offset": 1, "gain": value})
@@ -363,12 +376,34 @@ def test_other_files_in_the_folder_stay(folder: Path) -> None:
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"files": 5}', '{"files": ["a"]}', "\x00"])
+@pytest.mark.parametrize(
+    "manifest", ["", "[]", "{}", '{"files": 5}', '{"files": ["a"]}', "\x00", "[" * 100_000], ids=str.__len__
+)
 def test_a_broken_manifest_makes_every_file_somebody_elses(folder: Path, manifest: str) -> None:
     write(folder)
     (folder / "byoc.json").write_text(manifest)
     assert "processor.py" in str(refused(folder))
     write(folder, force=True)
+
+
+def test_a_manifest_speaks_for_its_own_folder_alone(folder: Path, tmp_path: Path) -> None:
+    """Whoever wrote it: what an export takes away never lies elsewhere."""
+    outside = tmp_path / "outside.txt"
+    outside.touch()
+    write(folder)
+    said = json.loads((folder / "byoc.json").read_text())
+    said["files"] |= dict.fromkeys(["../outside.txt", str(outside), "a\0b"], edits.digest(outside))
+    (folder / "byoc.json").write_text(json.dumps(said))
+    write(folder)
+    assert outside.exists()
+
+
+def test_a_schema_that_no_line_of_a_dockerfile_takes_is_left_out(folder: Path) -> None:
+    text = TEXT.replace("le=1)", "le=1, description='x' * 70_000)")
+    write(folder, text=text)
+    dockerfile = (folder / "Dockerfile").read_text()
+    assert max(map(len, dockerfile.splitlines())) < 65_535 and "io.byoc.params.schema" not in dockerfile
+    assert "exported by byoc_nb" in dockerfile and "\nENV PATH" in dockerfile
 
 
 def test_the_wheel_of_an_older_version_is_taken_away(folder: Path) -> None:

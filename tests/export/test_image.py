@@ -56,6 +56,30 @@ def calls(path: Path) -> list[str]:
     return [line for line in (path.parent / "calls").read_text().splitlines() if line != "info"]
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [{}, {"name": 5}, {"name": "x", "image": None}, {"name": "x", "weights": [5]}, {"name": "x", "weights": 5}],
+)
+def test_a_folder_whose_manifest_is_no_exports_is_told(folder: Path, path: Path, manifest: dict[str, Any]) -> None:
+    stand_in(path, "docker")
+    (folder / "byoc.json").write_text(json.dumps(manifest))
+    for work in (image.build, image.run):
+        with pytest.raises(ImageError, match="holds no export"):
+            work(folder, say=print)
+
+
+def test_what_a_builder_says_need_not_be_text(folder: Path, path: Path) -> None:
+    (path / "docker").write_text("#!/bin/sh\nprintf '\\377 said\\n'\n[ $1 = info ] || exit 1\n")
+    (path / "docker").chmod(0o755)
+    said: list[str] = []
+    with pytest.raises(ImageError, match="\ufffd said"):
+        image.build(folder, say=said.append)
+    assert said[-1] == "\ufffd said"
+    (path / "docker").write_text("#!/bin/sh\nprintf '\\377 no daemon\\n' >&2; exit 1\n")
+    with pytest.raises(ImageError, match="docker: \ufffd no daemon"):
+        image.build(folder, say=said.append)
+
+
 BUILT = {
     "docker": "buildx build --load --tag tint:latest",
     "podman": "build --format docker --tag tint:latest",

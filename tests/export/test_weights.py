@@ -95,7 +95,11 @@ def test_a_url_belongs_to_the_file_of_its_name_and_the_others_are_baked() -> Non
         ([f"download={URL}#sha256=12"], "isn't the digest"),
         ([f"download={URL}#net"], "isn't the digest"),
         (["download=https://x.example/other.pt"], "but loading opens a.pt, net.pt"),
+        (["download=http://[/net.pt"], "isn't a URL"),
+        (["download=https://x.example:99999/net.pt"], "isn't a URL"),
+        (["download=https://x.example/a b/net.pt"], "isn't a URL"),
         (["download=https://me:pass@x.example/net.pt"], "holds a secret"),
+        (["download=https://:me:pass@x.example/net.pt"], "holds a secret"),
         ([f"download={URL}?token=abcdefgh12345678"], "holds a secret"),
         (["copy"], "are not got by 'copy'"),
     ],
@@ -109,6 +113,29 @@ def test_what_cannot_be_done_is_told(asked: list[str], said: str) -> None:
 def test_two_files_for_one_place_are_told(tmp_path: Path) -> None:
     error = refused(opened("net.pt"), opened("../net.pt"), asked=["bake"])
     assert str(error) == "net.pt and ../net.pt would lie in one place, net.pt"
+
+
+def test_what_lies_in_a_folder_that_is_opened_goes_along_with_it() -> None:
+    inside = opened("model/config.json")
+    folder = OpenedFile("model", "load", 4, 2, found=Path("model"))
+    missing = opened("./model/gone.bin", None)
+    beside = opened("model.json")
+    for asked in ([], ["bake"], ["mount"]):
+        assert [one.path for one in plan([inside, folder, missing, beside], asked)] == ["model", "model.json"]
+    found = plan([inside, folder], ["download=https://x.example/config.json"])
+    assert told(found) == [("model/config.json", "download"), ("model", "bake")]
+
+
+@pytest.mark.parametrize(
+    "name", ["it's.pt", 'a"b.pt', "a$b.pt", "w[1].pt", "w*.pt", "w?.pt", "a\\b.pt", " a.pt", "a\t.pt"]
+)
+@pytest.mark.parametrize("how", ["bake", "mount"])
+def test_a_name_that_is_more_than_a_name_to_docker_is_told(name: str, how: str) -> None:
+    assert "can't stand in a Dockerfile" in str(refused(opened(name), asked=[how]))
+
+
+def test_spaces_and_other_letters_are_no_hindrance() -> None:
+    assert told(plan([opened("größe 2/a b.pt")])) == [("größe 2/a b.pt", "bake")]
 
 
 def test_the_path_in_the_text_leads_to_the_same_file_in_the_container(tmp_path: Path) -> None:
@@ -242,6 +269,12 @@ def test_a_file_that_would_lie_over_one_of_the_exports_is_told(tmp_path: Path) -
     assert not (tmp_path / "p").exists()
 
 
+def test_a_file_that_is_called_like_the_manifest_is_told(tmp_path: Path) -> None:
+    opened("byoc.json", b"1")
+    with pytest.raises(WeightsError, match=r"byoc\.json is also the name of a file of the export"):
+        write(tmp_path / "p", text=TEXT.replace("more.txt", "byoc.json"))
+
+
 def test_what_the_processor_writes_is_no_file_that_it_needs(tmp_path: Path) -> None:
     text = TEXT.replace("self.level =", "open('w/log.txt', 'w').close(); self.level =", 1)
     assert [one["path"] for one in (write(tmp_path / "p", text=text), manifest(tmp_path / "p"))[1]["weights"]] == [
@@ -254,8 +287,8 @@ def test_what_the_processor_writes_is_no_file_that_it_needs(tmp_path: Path) -> N
 
 
 @contextlib.contextmanager
-def host(content: bytes, asked: list[tuple[str, str | None]], leads_to: str = "") -> Iterator[str]:
-    """A server of one file; `asked` gets paths and Authorization headers."""
+def host(content: bytes, asked: list[tuple[str, str | None]], leads_to: str = "", announced: int = 0) -> Iterator[str]:
+    """A server of one file, which breaks off before `announced` bytes; `asked` gets paths and Authorization headers."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -266,6 +299,8 @@ def host(content: bytes, asked: list[tuple[str, str | None]], leads_to: str = ""
                 self.end_headers()
             else:
                 self.send_response(200)
+                if announced:
+                    self.send_header("Content-Length", str(announced))
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -306,3 +341,24 @@ def test_the_build_step_fetches_checks_and_gives_the_token_to_its_host_alone(tmp
         done = fetch(tmp_path / "p", tmp_path / "got", tmp_path / "none")
         assert done.returncode == 1
         assert f"{base}/level.txt is another file: sha256 " in done.stderr
+
+
+def test_a_download_that_breaks_off_is_no_file(tmp_path: Path) -> None:
+    gone = TEXT.replace("more.txt", "gone.txt")
+    with host(b"12345", [], announced=9) as base:
+        write(tmp_path / "p", f"download={base}/gone.txt", text=gone, prove=None)
+        done = fetch(tmp_path / "p", tmp_path / "got", tmp_path / "none")
+        assert done.returncode == 1
+        assert "gone.txt broke off, 4 bytes before its end" in done.stderr
+
+
+def test_a_download_that_leads_out_of_https_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "p", "download=https://x.example/level.txt", prove=None)
+    program = (tmp_path / "p" / "fetch_weights.py").read_text()
+    answer = "import io; urllib.request.urlopen = lambda request, timeout: Answer()\n"
+    answer += "class Answer(io.BytesIO):\n    url, length = 'http://elsewhere.example/x', 0\n"
+    program = program.replace("\nfor url, name", f"\n{answer}\nfor url, name")
+    command = [sys.executable, "-c", program, str(tmp_path / "got")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "leads to http://elsewhere.example/x, which anybody on the way may change" in done.stderr

@@ -46,7 +46,9 @@ def _why_not(name: str) -> str:
 
 def _fails(command: tuple[str, ...]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as problem:
         return str(problem)
     if not done.returncode:

@@ -38,13 +38,13 @@ def kernelspec() -> Finding:
     fix = shlex.join([sys.executable, "-m", "byoc_nb", "kernelspec", "install"])
     if find_spec("jupyter_client") is None:
         return note("kernelspec", "not looked for, Jupyter is not installed", pip_install(LAB))
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-
     try:
+        from jupyter_client.kernelspec import KernelSpecManager
+
         spec = KernelSpecManager().get_kernel_spec("byoc")
-    except (NoSuchKernel, OSError, ValueError):
+        python = spec.argv[0]
+    except Exception:  # there is none, its file is broken, or the user has no folder of their own
         return note("kernelspec", "BYOC (Python) isn't in the launcher; %load_ext byoc_nb works in any kernel", fix)
-    python = spec.argv[0]
     if shutil.which(python) is None:
         return note("kernelspec", f"BYOC (Python) starts {python}, which isn't there", fix)
     return good("kernelspec", f"BYOC (Python) in {spec.resource_dir}")

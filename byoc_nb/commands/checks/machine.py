@@ -47,8 +47,11 @@ def memory() -> Finding:
 
 def disk() -> Finding:
     """Where recordings and exports would go."""
-    free = shutil.disk_usage(Path()).free
-    said = f"{free / GIBIBYTE:.1f} GiB are free in {Path().absolute()}"
+    try:
+        free, here = shutil.disk_usage(Path()).free, Path().absolute()
+    except OSError as problem:
+        return error("disk", f"the working folder can't be looked at: {problem.strerror}", "cd")
+    said = f"{free / GIBIBYTE:.1f} GiB are free in {here}"
     fix = f"{shlex.quote(sys.executable)} -m pip cache purge"
     if free < NO_DISK:
         return error("disk", said, fix)

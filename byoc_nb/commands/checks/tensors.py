@@ -21,10 +21,11 @@ def torch() -> Finding:
         return note("torch", "not installed: frames have arrays, no tensors", pip_install("torch"))
     try:
         import torch
-    except (ImportError, OSError) as problem:
+
+        return good("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    except Exception as problem:  # whatever half of an installation raises
         fix = pip_install("--force-reinstall", "torch")
-        return error("torch", f"{version('torch')} can't be imported: {problem}", fix)
-    return good("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+        return error("torch", f"{version('torch')} can't be imported: {problem}".lstrip(), fix)
 
 
 def cuda() -> Finding:
@@ -34,7 +35,7 @@ def cuda() -> Finding:
         return good("cuda", "no NVIDIA GPU here: torch works on the CPU")
     said = f"{name}, driver {driver}"
     loaded: Any = sys.modules.get("torch")
-    if loaded is None:
+    if not hasattr(loaded, "version"):  # without it, or with what is left of one
         return note("cuda", f"{said}, and no torch to use it", pip_install(*fitting("", driver)))
     built = loaded.version.cuda
     fix = pip_install("--force-reinstall", *fitting(loaded.__version__, driver))
@@ -63,7 +64,9 @@ def gpu() -> tuple[str, str]:
         return "", ""
     query = [program, "--query-gpu=driver_version,name", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
+        done = subprocess.run(
+            query, capture_output=True, text=True, errors="replace", timeout=_ANSWER_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "", ""
     driver, comma, name = done.stdout.partition("\n")[0].partition(",")

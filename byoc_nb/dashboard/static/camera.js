@@ -8,15 +8,21 @@ const CAMERA_LONGEST = 1920; // pixels
 
 class Camera {
   constructor(film) {
-    Object.assign(this, { film, video: null, films: false, flying: 0, last: 0 });
+    Object.assign(this, { film, video: null, films: false, flying: 0, last: 0, opened: 0 });
   }
 
   /** Open the camera; why that was not possible, or an empty string. */
   async open() {
     if (this.video) return "";
     if (!navigator.mediaDevices?.getUserMedia) return "this page may not use the camera: open JupyterLab over https, or as localhost";
+    const opened = ++this.opened;
     try {
       const stream = await navigator.mediaDevices.getUserMedia(CAMERA);
+      if (opened !== this.opened) {
+        stream.getTracks().forEach((track) => track.stop());
+        return "the camera was given up";
+      }
+      stream.getTracks().forEach((track) => (track.onended = () => this.close())); // it was unplugged
       this.video = h("video", { muted: true, playsInline: true, srcObject: stream });
       await this.video.play();
       return "";
@@ -30,14 +36,16 @@ class Camera {
 
   /** Begin or end to film, as the server says. */
   set(films) {
-    this.films = films;
-    this.flying = 0;
     if (!films) return this.close();
+    if (this.films) return;
+    this.films = true;
+    this.flying = 0;
     this.canvas = new OffscreenCanvas(1, 1);
     this.next();
   }
 
   close() {
+    this.opened++;
     this.films = false;
     this.video?.srcObject.getTracks().forEach((track) => track.stop());
     this.video = null;

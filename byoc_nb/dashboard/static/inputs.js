@@ -41,7 +41,8 @@ function inputs(field, id, changed, settled) {
   if (field.kind === "numbers") {
     const element = h("span", { className: "byoc-numbers", role: "group", "aria-label": field.title });
     const boxes = () => [...element.querySelectorAll("input")];
-    const write = (values) => {
+    const write = (given) => {
+      const values = given ?? [];
       const box = (value, at) => h("input", { type: "number", step: limits.step, value, "aria-label": `${field.title} ${at + 1}`, oninput: changed });
       if (boxes().length === values.length) return boxes().forEach((one, at) => (one.value = values[at]));
       const step = (text, label, next) => button(text, () => (write(next()), changed()), { "aria-label": `${field.title}: ${label}` });
@@ -52,8 +53,10 @@ function inputs(field, id, changed, settled) {
     return { element, read: () => boxes().map((one) => number(one.value)), write };
   }
   if (field.kind === "text") {
-    const element = h("input", { type: field.secret ? "password" : "text", ...given, oninput: settled, onchange: changed });
-    return { element, read: () => (element.value === "" && field.nullable ? null : element.value), write: (value) => (element.value = value ?? "") };
+    const kind = field.secret ? { type: "password", placeholder: "another secret" } : { type: "text" }; // the server tells none
+    const element = h("input", { ...kind, ...given, oninput: settled, onchange: changed });
+    const write = (value) => (element.value = field.secret ? "" : value ?? "");
+    return { element, read: () => (element.value === "" && field.nullable ? null : element.value), write };
   }
   const element = h("textarea", { ...given, rows: 2, spellcheck: false, oninput: settled, onchange: changed });
   return { element, read: () => JSON.parse(element.value), write: (value) => (element.value = JSON.stringify(value)) };

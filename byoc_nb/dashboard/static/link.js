@@ -135,7 +135,12 @@ class Link {
 /** A WebSocket that the server talks on, with its first message, or null. A proxy may open one that leads nowhere. */
 function opened(address, token) {
   return new Promise((resolve) => {
-    const socket = new WebSocket(address);
+    let socket;
+    try {
+      socket = new WebSocket(address);
+    } catch {
+      return resolve(null); // a page over https may not open every address
+    }
     socket.binaryType = "arraybuffer";
     const timer = setTimeout(() => (socket.close(), resolve(null)), OPEN_MS);
     const done = (result) => (clearTimeout(timer), resolve(result));

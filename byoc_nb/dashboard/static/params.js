@@ -13,14 +13,14 @@ class Params {
     if (message.type === "params" && !same(message.fields, this.fields)) this.build(message.fields);
     if (message.type === "params") this.reconnected();
     for (const [name, control] of this.controls) {
-      if (!(name in message.values) || control.dirty || this.busy(name)) continue;
+      if (!Object.hasOwn(message.values, name) || control.dirty || this.busy(name)) continue;
       if (!control.refused || !same(control.value, message.values[name])) this.write(control, message.values[name]);
     }
     if (this.raw && !this.raw.dirty) this.raw.write(message.values);
   }
 
   busy(name) {
-    return name in this.pending || Boolean(this.flying && name in this.flying);
+    return Object.hasOwn(this.pending, name) || Boolean(this.flying && Object.hasOwn(this.flying, name));
   }
 
   write(control, value) {
@@ -33,7 +33,7 @@ class Params {
 
   reconnected() {
     this.flying = null;
-    if (this.apply) this.apply.disabled = false;
+    if (this.apply) Object.assign(this.apply, { disabled: false, textContent: "Apply" });
     this.flush();
   }
 
@@ -54,7 +54,7 @@ class Params {
     const id = `${this.id}-${field.name}`;
     const control = { field, error: h("div", { id: `${id}-error`, className: "byoc-wrong", "aria-live": "polite" }) };
     Object.assign(control, inputs(field, id, changed, () => (control.dirty = true)));
-    control.reset = button("↺", () => (control.write(field.default), changed()), { className: "byoc-reset", title: `back to ${JSON.stringify(field.default)}`, "aria-label": `reset ${field.title}` });
+    control.reset = button("↺", () => (control.write(field.default), changed()), { className: "byoc-reset", title: `back to ${JSON.stringify(field.default)}`, "aria-label": `reset ${field.title}`, hidden: field.secret });
     this.controls.set(field.name, control);
     const label = h("label", { htmlFor: id, title: field.description }, field.title);
     return h("div", { className: "byoc-row" }, label, control.element, control.reset, control.error);
@@ -106,12 +106,12 @@ class Params {
       return;
     }
     this.last = performance.now();
-    this.flying = this.pending;
+    const flying = (this.flying = this.pending);
     this.pending = {};
-    this.ask(this.flying, (answer) => {
-      const names = Object.keys(this.flying);
+    this.ask(flying, (answer) => {
+      if (this.flying !== flying) return; // another processor's
       this.flying = null;
-      this.settle(names, answer);
+      this.settle(Object.keys(flying), answer);
       this.flush();
     });
   }
@@ -125,9 +125,11 @@ class Params {
       changes[name] = value;
     }
     if (!Object.keys(changes).length) return;
-    Object.assign(this.apply, { disabled: true, textContent: "Loading …" });
+    const { apply } = this;
+    Object.assign(apply, { disabled: true, textContent: "Loading …" });
     this.ask(changes, (answer) => {
-      Object.assign(this.apply, { disabled: false, textContent: "Apply" });
+      if (this.apply !== apply) return; // another processor's
+      Object.assign(apply, { disabled: false, textContent: "Apply" });
       Object.keys(changes).forEach((name) => this.controls.has(name) && (this.controls.get(name).dirty = false));
       this.settle(Object.keys(changes), answer);
     });
@@ -143,10 +145,10 @@ class Params {
     const others = Object.keys(errors).filter((field) => !names.some((name) => field === name || field.startsWith(`${name}.`)));
     for (const name of names) {
       const control = this.controls.get(name);
-      if (!control || name in this.pending) continue;
+      if (!control || Object.hasOwn(this.pending, name)) continue;
       control.error.textContent = wrong(name) || others.map((field) => `${field}: ${errors[field]}`).join("; ");
       control.refused = control.error.textContent !== "";
-      if (!control.refused && name in values) this.write(control, values[name]);
+      if (!control.refused && Object.hasOwn(values, name)) this.write(control, values[name]);
     }
   }
 }
