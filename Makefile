@@ -16,6 +16,7 @@ MEASURED := tests/trickle tests/runtime tests/export
 RUNTIME := tests/trickle tests/frames tests/media tests/runtime tests/test_params.py tests/test_processor.py tests/test_dialects.py
 
 BEGIN := $(shell date +%s)
+export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: help demo lab notebooks docs test test-fast test-lowest bench coverage lint format clean
 

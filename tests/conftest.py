@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -9,6 +10,8 @@ import pytest
 from kit import Trickle, until
 
 from byoc_nb.trickle import TrickleServer
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 
 
 @pytest.fixture

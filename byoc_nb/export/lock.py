@@ -39,7 +39,8 @@ def lock(pins: Sequence[str], *, python: str, index: str = "", hashes: bool = Tr
     command += ["--universal", "--python-version", python]
     if index:
         command += ["--torch-backend", index.rpartition("/")[2]]
-    environment = {**os.environ, "UV_HTTP_RETRIES": "0", "NO_COLOR": "1"}
+    # The system's certificates, as pip takes them: an index behind a company's own is common
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ, "UV_HTTP_RETRIES": "0", "NO_COLOR": "1"}
     try:
         done = subprocess.run(
             command, input=plain, env=environment, capture_output=True, text=True, timeout=LOCK_SECONDS, check=False
