@@ -33,10 +33,11 @@ _MAGIC_LINE = re.compile(r"# %%byoc[^\n]*\n")  # what stands for the magic's lin
 class FreezeError(ByocError, ValueError):
     """The processor can't stand alone. `findings` are all of its errors, `finding` is the first of them."""
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[Finding], runtime: str = "byoc_nb") -> None:
         self.findings, self.finding = findings, findings[0]
+        command = "%byoc check" if runtime == "byoc_nb" else f"%byoc check --runtime {runtime}"
         place = f"{self.finding.place}: " if self.finding.place else ""
-        more = f" ({len(findings) - 1} more, %byoc check lists them)" if len(findings) > 1 else ""
+        more = f" ({len(findings) - 1} more, {command} lists them)" if len(findings) > 1 else ""
         super().__init__(f"{place}{self.finding.message}{more}", hint=self.finding.fix)
 
 
@@ -90,7 +91,7 @@ def freeze(
     findings = [program] if isinstance(program, Finding) else run_checks(program, params or {}, runtime)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors or isinstance(program, Finding):
-        raise FreezeError(errors)
+        raise FreezeError(errors, runtime)
     body = _body(program)
     text = "\n".join([*program.imports, body])
     tree = parse(text)

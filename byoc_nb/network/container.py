@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -12,7 +13,7 @@ from byoc_nb.errors import ByocError
 ANSWER_SECONDS = 10.0
 START_SECONDS = 130.0  # byoc-sdk gives a start 120 s, in which a model may load
 PREFIXES = ("", "/api")  # before the stream routes; older containers of pytrickle have the latter
-MAX_ANSWER_BYTES = 10 << 20
+MAX_ANSWER_BYTES = 1 << 20
 
 
 class ContainerError(ByocError, ConnectionError):
@@ -34,7 +35,16 @@ class Container:
     """
 
     def __init__(self, url: str, *, token: str = "") -> None:
-        if not url.startswith(("http://", "https://")):
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if "@" in url or "?" in url or "#" in url:  # it is shown in many places, and may hold a secret
+            raise ContainerError(
+                "a container's URL has no user, password or query", hint="its token comes from CAPABILITY_TOKEN"
+            )
+        if not good:
             raise ContainerError(f"{url} isn't a URL", hint="give the container's, such as http://127.0.0.1:8000")
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -45,10 +55,10 @@ class Container:
         """Find out how it is called."""
         self._http = aiohttp.ClientSession(headers=self._headers)
         for self._prefix in PREFIXES:
-            status, _ = await self._call("GET", f"{self._prefix}/stream/status")
-            if status < 400:
+            status, body = await self._call("GET", f"{self._prefix}/stream/status")
+            if status < 300 and body:
                 return
-            if status != 404:
+            if status not in (200, 404):
                 raise ContainerError(
                     f"{self.url} answers /stream/status with {status}", hint="does it ask for a token?"
                 )
@@ -62,7 +72,12 @@ class Container:
     async def schema(self) -> dict[str, Any] | None:
         """The JSON schema of its parameters; None where it declares none."""
         status, body = await self._call("GET", "/params/schema")
-        return body if status < 400 and body.get("properties") else None
+        declared = body.get("properties")
+        if status >= 300 or not isinstance(declared, dict) or not declared:
+            return None
+        if not all(isinstance(one, dict) for one in declared.values()):
+            raise ContainerError(f"{self.url} answers /params/schema with what is no JSON schema")
+        return body
 
     async def status(self) -> dict[str, Any]:
         """What it does."""
@@ -81,7 +96,7 @@ class Container:
         return self._taken(*await self._call("POST", f"{self._prefix}/stream/stop", {}))
 
     def _taken(self, status: int, body: dict[str, Any]) -> dict[str, Any]:
-        if status < 400:
+        if status < 300:
             return body
         errors = body.get("errors")
         text = body.get("message") or body.get("error") or body.get("detail") or f"status {status}"
@@ -95,14 +110,26 @@ class Container:
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             # An orchestrator signs its own certificate, and so does who runs a container behind one
-            async with self._http.request(method, self.url + path, json=body, timeout=timeout, ssl=False) as answer:
-                data = await answer.content.read(MAX_ANSWER_BYTES)
+            async with self._http.request(
+                method, self.url + path, json=body, timeout=timeout, ssl=False, allow_redirects=False
+            ) as answer:
+                data = bytearray()
+                async for part in answer.content.iter_any():
+                    data += part
+                    if len(data) > MAX_ANSWER_BYTES:
+                        raise ContainerError(f"{self.url}{path} answers with more than {MAX_ANSWER_BYTES >> 20} MiB")
                 status = answer.status
+        except TimeoutError:
+            raise ContainerError(
+                f"{self.url}{path} did not answer within {seconds:.0f} s", hint="does it hang?"
+            ) from None
+        except ContainerError:
+            raise
         except (aiohttp.ClientError, OSError) as error:
             why = str(error) or type(error).__name__
             raise ContainerError(f"{self.url} can't be reached: {why}", hint="is it running?") from None
         try:
             found = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = {}
         return status, found if isinstance(found, dict) else {}

@@ -15,6 +15,7 @@ from byoc_nb.errors import ByocError
 from byoc_nb.network.publishing import Publishing
 from byoc_nb.network.source import Source
 from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.ports import base_url
 from byoc_nb.runtime.server import StreamServer
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.trickle import TrickleServer
@@ -46,8 +47,7 @@ class LocalNetwork:
     @property
     def urls(self) -> dict[str, str]:
         """Where everything is: `rest`, `trickle`, and the two channels `input` and `output`."""
-        host = "127.0.0.1" if self.server.host in ("0.0.0.0", "::") else self.server.host
-        rest = f"http://{f'[{host}]' if ':' in host else host}:{self.server.port}"
+        rest = base_url(self.server.host, self.server.port)
         trickle = rest + TRICKLE_PATH
         return {"rest": rest, "trickle": trickle, "input": trickle + INPUT, "output": trickle + OUTPUT}
 
@@ -57,7 +57,12 @@ class LocalNetwork:
 
     async def play(self, source: Source, *, policy: Policy = "live", params: dict[str, Any] | None = None) -> None:
         """Start a stream fed by `source`, in place of a running one; raises StreamRefused, with the source closed."""
-        await self.halt()
+        async with self._publishing.change(source):
+            await self._halt()
+            await self._begin(policy, params)
+            self._publishing.start(source, self.urls["input"], self._source_failed)
+
+    async def _begin(self, policy: Policy, params: dict[str, Any] | None) -> None:
         self.server.policy = policy
         for name in (INPUT, OUTPUT):
             self.trickle.close(name)
@@ -74,17 +79,21 @@ class LocalNetwork:
                 if answer.status != 200:
                     raise StreamRefused((await answer.json())["message"])
         except BaseException:
-            source.join(0.0)
+            await self.server.stop_stream()  # which may have begun without us
             raise
-        self._publishing.start(source, urls["input"], self._source_failed)
 
     async def halt(self) -> None:
         """End the stream and its source; the container stays, with the processor loaded."""
+        async with self._publishing.change():
+            await self._halt()
+
+    async def _halt(self) -> None:
         await self.server.stop_stream()
         await self._publishing.stop()
 
     async def close(self) -> None:
         """End everything and free the port."""
+        self._publishing.break_off()
         await self.halt()
         self.trickle.close_all()
         await self.server.stop()

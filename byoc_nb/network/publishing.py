@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from byoc_nb.errors import ByocError
 from byoc_nb.network.source import Source, SourceError
@@ -18,6 +20,28 @@ class Publishing:
     def __init__(self) -> None:
         self.source: Source | None = None
         self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._changing: asyncio.Task[Any] | None = None
+
+    @contextlib.asynccontextmanager
+    async def change(self, source: Source | None = None) -> AsyncIterator[None]:
+        """One change of what is streamed at a time; closes `source`, the one to come, where that raises."""
+        try:
+            async with self._turn:
+                self._changing = asyncio.current_task()
+                try:
+                    yield
+                finally:
+                    self._changing = None
+        except BaseException:
+            if source is not None:
+                await asyncio.to_thread(source.join, 0.0)
+            raise
+
+    def break_off(self) -> None:
+        """Cancel the change that is under way, before everything is closed."""
+        if self._changing is not None:
+            self._changing.cancel()
 
     def start(self, source: Source, url: str, failed: Callable[[ByocError], None]) -> None:
         """Publish to the channel at `url`; `failed` hears why the source ended before its time."""

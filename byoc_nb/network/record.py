@@ -119,6 +119,8 @@ def check_target(path: Path) -> None:
     if not path.parent.is_dir():
         raise RecordError(f"there is no folder {path.parent}")
     existed = path.exists()
+    if existed and not path.is_file():  # a pipe would wait for its reader
+        raise RecordError(f"{path} can't be written: it is no file")
     try:
         av.open(str(path), "w").close()  # knows the type by its name, and writes nothing yet
         path.open("ab").close()
@@ -175,6 +177,8 @@ class Capture:
                 return STOPPED
             except TrickleError as error:
                 raise RecordError(f"{self._url} can't be recorded: {error}", hint=RUNNING) from None
+            except OSError as error:  # a full disk
+                raise RecordError(f"the recording can't be kept: {error.strerror or error}") from None
             finally:
                 reading.cancel()
                 stopping.cancel()
@@ -242,7 +246,8 @@ def _remux(buffer: IO[bytes], path: Path, seconds: float) -> Recording:
         first = next((at for at, p in packets if p.stream.type == "video" and p.is_keyframe and at is not None), None)
         if first is None:
             raise nothing
-        with av.open(str(path), "w", options={"movflags": "use_metadata_tags+faststart"}) as target:
+        flags = {"movflags": "use_metadata_tags+faststart"} if path.suffix == ".mp4" else {}
+        with av.open(str(path), "w", options=flags) as target:
             target.metadata[START_TAG] = f"{first / CLOCK:.6f}"
             streams = {stream.index: target.add_stream_from_template(stream) for stream in kept}
             frames, last = 0, first

@@ -23,7 +23,7 @@ from byoc_nb.network.publishing import Publishing
 from byoc_nb.network.source import Source
 from byoc_nb.network.watching import Watching
 from byoc_nb.runtime import guard
-from byoc_nb.runtime.ports import PortInUse, free_port
+from byoc_nb.runtime.ports import ANYWHERE, PortInUse, base_url, free_port
 from byoc_nb.trickle import TrickleServer
 from byoc_nb.trickle.hosting import set_up
 
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 TRICKLE_PATH = "/trickle/"
 ASK_SECONDS = 0.5  # between two looks at its status
-ANYWHERE = ("0.0.0.0", "::")
 
 
 class RemoteNetwork:
@@ -59,7 +58,7 @@ class RemoteNetwork:
     @property
     def urls(self) -> dict[str, str]:
         """`rest` (the container's), `trickle`, `input` and `output` (as reached from here)."""
-        base = f"http://127.0.0.1:{self.port}{TRICKLE_PATH}"
+        base = base_url(self.host, self.port) + TRICKLE_PATH
         return {"rest": self.container.url, "trickle": base, **{k: base + name for k, name in self._channels.items()}}
 
     async def listen(self) -> None:
@@ -77,18 +76,25 @@ class RemoteNetwork:
             raise
         self.port = self._runner.addresses[0][1]
         if self.schema is not None:
-            given = {name: one["default"] for name, one in self.schema["properties"].items() if "default" in one}
+            declared: dict[str, dict[str, Any]] = self.schema["properties"]
+            given = {name: one["default"] for name, one in declared.items() if "default" in one}
             self.values = {**given, **self.values}
         self._asking = asyncio.create_task(self._ask())
 
     async def play(self, source: Source, params: dict[str, Any] | None = None) -> None:
         """Start a stream fed by `source`, in place of ours that runs; raises Refused or ContainerError."""
-        await self.halt()
+        async with self.publishing.change(source):
+            await self._halt()
+            await self._begin(params)
+            self.publishing.start(source, self.urls["input"], self._source_failed)
+
+    async def _begin(self, params: dict[str, Any] | None) -> None:
         key = secrets.token_hex(8)  # whoever reaches our port must know it to read or write
         self._channels = {kind: f"{key}-{kind}" for kind in ("input", "output")}
         for name in self._channels.values():
             self._trickle.create(name)
-        there = {kind: f"http://{self._reach}:{self.port}{TRICKLE_PATH}{name}" for kind, name in self._channels.items()}
+        ours = base_url(self._reach, self.port) + TRICKLE_PATH
+        there = {kind: ours + name for kind, name in self._channels.items()}
         body = {
             "gateway_request_id": "notebook",
             "subscribe_url": there["input"],
@@ -98,14 +104,15 @@ class RemoteNetwork:
         self.watching.start(self.urls["input"], self.urls["output"], self._over)
         try:
             await self.container.start(body)
-        except BaseException as error:
-            source.join(0.0)
+        except Refused as error:
             await self._drop_channels()
-            if isinstance(error, Refused):
-                raise Refused(f"{self.container.url} took no stream: {error}", error.errors) from None
+            raise Refused(f"{self.container.url} took no stream: {error}", error.errors) from None
+        except BaseException:
+            with contextlib.suppress(ByocError):  # it may begin one all the same
+                await self.container.stop()
+            await self._drop_channels()
             raise
         self.active, self.ended, self.status = True, "", {}
-        self.publishing.start(source, self.urls["input"], self._source_failed)
 
     async def change(self, changes: dict[str, Any]) -> None:
         """Change parameters, of the running stream or for the next one; raises Refused or ContainerError."""
@@ -115,6 +122,10 @@ class RemoteNetwork:
 
     async def halt(self) -> None:
         """End our stream; the container stays."""
+        async with self.publishing.change():
+            await self._halt()
+
+    async def _halt(self) -> None:
         if self.active:
             self.active = False
             with contextlib.suppress(ByocError):  # it may have ended it, or itself
@@ -127,6 +138,7 @@ class RemoteNetwork:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
+        self.publishing.break_off()
         await self.halt()
         self._trickle.close_all()
         if self._runner is not None:
@@ -175,7 +187,7 @@ def _reach(container: str, host: str) -> str:
     """The address of this machine that the container can call."""
     there = urlsplit(container).hostname or ""
     if guard.is_loopback(there):
-        return "127.0.0.1" if host in ANYWHERE else host
+        return ANYWHERE.get(host, host)
     if guard.is_loopback(host):
         raise ContainerError(
             f"{there} is another machine and can't reach {host} of this one",

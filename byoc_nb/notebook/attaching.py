@@ -84,6 +84,6 @@ class Attachment:
     def close(self) -> None:
         """End the stream and every thread; the container stays."""
         try:
-            self._io.run(self.remote.close(), CLOSE_SECONDS)
+            self._io.finish(self.remote.close(), CLOSE_SECONDS)
         finally:
             self._io.stop()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from byoc_nb import params as params_
 from byoc_nb.dashboard.sources import Sources
-from byoc_nb.errors import ByocError
 from byoc_nb.network.source import Source
 from byoc_nb.notebook import running
 from byoc_nb.notebook.attaching import Attachment
@@ -17,16 +15,12 @@ from byoc_nb.notebook.history import History
 from byoc_nb.notebook.playing import Playing, generators, named
 from byoc_nb.notebook.plot import png
 from byoc_nb.notebook.reloading import Reloading
-from byoc_nb.notebook.serving import Address, Serving
+from byoc_nb.notebook.serving import Address, Serving, WorkbenchError
 from byoc_nb.notebook.watch import FileWatch
 from byoc_nb.runtime.pipeline import Policy
 from byoc_nb.runtime.registration import variable
 from byoc_nb.runtime.reload import Reload
 from byoc_nb.source import Notebook
-
-
-class WorkbenchError(ByocError, RuntimeError):
-    """What was asked for can't be done now; the hint names the command that comes first."""
 
 
 class Driving:
@@ -142,8 +136,9 @@ class Driving:
         one, now and whenever the file is saved.
 
         `port` and `host` stay as they are where a server runs, else 8000 (or BYOC_PORT's value) and 127.0.0.1.
-        The same arguments again reuse what runs; others change it, with the processor still loaded. Whatever raises
-        (SourceError, PortInUse, LoadError, StreamRefused) leaves what was running as it was.
+        The same arguments again reuse what runs; others change it, with the processor still loaded. SourceError,
+        PortInUse and LoadError leave what was running as it was; after StreamRefused, which `on_stream_start` may
+        cause, the server is up and nothing streams.
         """
         if processor is not None and (self._watch is None or self._watch.spec != processor):
             self.use(processor)
@@ -152,10 +147,12 @@ class Driving:
             raise WorkbenchError("there is no processor yet", hint="run a cell that begins with %%byoc first")
         if self._attached is not None:
             raise WorkbenchError(f"{self.urls['rest']} is attached", hint="%byoc stop ends that")
-        address, playing = self._address(port, host), Playing(named(source, self._names), size, fps, loop, policy)
+        address = Address.wanted(port, host, self._serving.address if self._serving else None)
+        playing = Playing(named(source, self._names), size, fps, loop, policy)
         serving = self._serving
-        if serving is not None and serving.streaming and (address, playing) == (serving.address, self._playing):
-            return f"already serving {self.cell.name} at {self.urls['rest']} · source {source} · %byoc stop ends it"
+        video = serving.source if serving else None
+        if serving and video and serving.streaming and address == serving.address and playing.same(self._playing):
+            return f"already serving {self.cell.name} at {self.urls['rest']} · source {video.spec} · %byoc stop ends it"
         video = playing.open()  # raises before anything is touched
         try:
             if serving is None:
@@ -166,8 +163,8 @@ class Driving:
         except BaseException:
             video.join(1.0)
             raise
-        self._playing = playing
         serving.run(serving.stream(video, policy))
+        self._playing = playing
         return f"serving {self.cell.name} at {self._whereabouts(video)}"
 
     def attach(
@@ -203,8 +200,8 @@ class Driving:
         except BaseException:
             video.join(1.0)
             raise
-        self._playing = playing
         attached.run(attached.stream(video, playing.policy))
+        self._playing = playing
         return f"attached to {self._whereabouts(video)}"
 
     def source(
@@ -253,15 +250,6 @@ class Driving:
     def _whereabouts(self, video: Source) -> str:
         urls = self.urls
         return f"{urls['rest']} · source {video.spec} · input {urls['input']} · output {urls['output']}"
-
-    def _address(self, port: int | None, host: str | None) -> Address:
-        runs = self._serving.address if self._serving else None
-        if port is None:
-            wanted = os.environ.get("BYOC_PORT", "8000")
-            if runs is None and not (wanted.isdecimal() and int(wanted) <= 65535):
-                raise WorkbenchError(f"BYOC_PORT is {wanted!r}", hint="give it a port, 0 to 65535")
-            port = runs.port if runs else int(wanted)
-        return Address(host or (runs.host if runs else "127.0.0.1"), port)
 
     def stop(self) -> bool:
         """End the stream, the server and every thread; the cell and the parameters are kept. False if nothing ran."""

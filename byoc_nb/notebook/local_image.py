@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import subprocess
 import threading
 import time
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from byoc_nb.export import image
 from byoc_nb.export.image import ImageError, Say
+from byoc_nb.runtime.ports import PortInUse, free_port
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
+MAX_STATUS_BYTES = 1 << 20
 STOP_SECONDS = 15.0  # docker gives a container ten to end
+_DIRECTLY = build_opener(ProxyHandler({}))  # a proxy for other machines can't reach this one
 
 
 class LocalImage:
-    """Runs from its making to `stop`; what it writes is logged. Raises ImageError where no program here can run it."""
+    """Runs from its making to `stop`; what it writes is logged. `port`: where it is on this machine.
+
+    Raises ImageError where no program here can run it, and PortInUse: what listens there would be taken for it.
+    """
 
     def __init__(self, folder: Path, *, tag: str = "", port: int = 8000, say: Say) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._said = ""
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise PortInUse(port, free_port("127.0.0.1", near=port))
         self._process = image.start(folder, say=say, tag=tag, port=port)
         threading.Thread(target=self._log, name="byoc-image", daemon=True).start()
 
@@ -49,10 +60,11 @@ class LocalImage:
 
     def _status(self) -> dict[str, Any]:
         try:
-            with urlopen(f"{self.url}/stream/status", timeout=5) as answer:
-                return dict(json.load(answer))
-        except (OSError, ValueError):  # it doesn't listen yet
+            with _DIRECTLY.open(f"{self.url}/stream/status", timeout=5) as answer:
+                status = json.loads(answer.read(MAX_STATUS_BYTES))
+        except (OSError, ValueError, HTTPException):  # it doesn't listen yet
             return {}
+        return status if isinstance(status, dict) else {}
 
     def _log(self) -> None:
         assert self._process.stdout is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from byoc_nb.errors import ByocError
 from byoc_nb.export import ExportError
 from byoc_nb.notebook import parser as parser_
 from byoc_nb.notebook.cells import CellError, is_processors
+from byoc_nb.notebook.recording import current_cell
 from byoc_nb.notebook.watch import TRIAL_SECONDS
 from byoc_nb.notebook.workbench import Workbench
 from byoc_nb.runtime.reload import Reload
@@ -83,7 +85,7 @@ class ByocMagics(Magics):
         if reload is not None:
             reload.wait(TRIAL_SECONDS)
             if reload.rolled_back:
-                print(reload.traceback, end="", file=sys.stderr)  # noqa: T201
+                print(_of_cells(reload.traceback, self._shell), end="", file=sys.stderr)  # noqa: T201
                 goes_on = self.workbench.cell.name if self.workbench.cell else "the old processor"
                 raise CellError(
                     f"{name} failed in its first frames and was rolled back, {goes_on} goes on: {reload.rolled_back}",
@@ -194,6 +196,17 @@ class ByocMagics(Magics):
 ByocMagics.byoc.__doc__ = SUMMARY + "".join(
     f"\n{'-' * 100}\n{command.format_help()}" for command in (_CELL, *COMMANDS.values())
 )
+
+
+def _of_cells(traceback: str, shell: Any) -> str:
+    """A traceback in which a cell's lines are named by the cell, not by the file that IPython made of it."""
+
+    def named(place: re.Match[str]) -> str:
+        found = re.fullmatch(r"In\[(\d+)\]", (shell.compile.format_code_name(place[1]) or ("", ""))[1])
+        # IPython has counted on already when the magic runs its cell
+        return f"Cell In[{min(int(found[1]), current_cell(shell))}]" if found else place[0]
+
+    return re.sub(r'File "([^"]+)"', named, traceback)
 
 
 def _say_progress(line: str) -> None:

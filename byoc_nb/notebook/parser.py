@@ -18,7 +18,10 @@ class _Help(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse whose errors are one line and whose help doesn't end the kernel."""
+    """argparse whose errors are one line and whose help doesn't end the kernel; an option is written out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {' '.join(message.split())} · {self.prog} --help shows how")
@@ -173,6 +176,8 @@ def parse(parser: _Parser, line: str) -> argparse.Namespace | str:
         words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"{parser.prog}: {error} in: {line}") from None
+    comment = next((at for at, word in enumerate(words) if word.startswith("#")), len(words))
+    words = words[:comment]  # as in Python and the shell; what has a # inside, such as a colour, is no comment
     try:
         arguments, unknown = parser.parse_known_args(words)
         if unknown:

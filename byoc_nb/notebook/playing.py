@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from byoc_nb.network.source import Source
+from byoc_nb.network.sources.feed import awaited
 from byoc_nb.notebook.attaching import Attachment
 from byoc_nb.notebook.serving import Serving
 from byoc_nb.runtime.pipeline import Policy
@@ -21,7 +22,7 @@ KINDS = ("testsrc", "webcam")  # of sources that have a word for themselves
 class Playing:
     """What was asked for: a source (see `Source`), and how it is streamed."""
 
-    source: Any = "testsrc"
+    source: Any = field(default="testsrc", compare=False)  # pictures in memory can't be compared
     size: tuple[int, int] | None = None
     fps: float | None = None
     loop: bool = True
@@ -31,10 +32,17 @@ class Playing:
         """The source, which begins when it is played; raises SourceError."""
         return Source(self.source, size=self.size, fps=self.fps, loop=self.loop)
 
+    def same(self, other: Playing | None) -> bool:
+        """Whether the other asks for the very same."""
+        if other is None or self != other:
+            return False
+        named = isinstance(self.source, str | os.PathLike) and type(self.source) is type(other.source)
+        return self.source is other.source or (named and bool(self.source == other.source))
+
     async def switch(self, live: Serving | Attachment, source: Any) -> Playing:
         """Stream another source in the same way, on the thread of `live`; raises SourceError, and all is as it was."""
         other = replace(self, source=source)
-        video = await asyncio.to_thread(other.open)
+        video = await awaited(other.open, lambda late: late.join(0.0))
         await live.stream(video, self.policy)
         return other
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from byoc_nb import params as params_
 from byoc_nb.dashboard.hub import Hub
+from byoc_nb.errors import ByocError
 from byoc_nb.network.local import LocalNetwork
 from byoc_nb.network.source import Source
 from byoc_nb.notebook.cells import Cell
@@ -34,12 +35,26 @@ CLOSE_SECONDS = 15.0
 SWITCH_SECONDS = 0.0005
 
 
+class WorkbenchError(ByocError, RuntimeError):
+    """What was asked for can't be done now; the hint names the command that comes first."""
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a server listens."""
 
     host: str = "127.0.0.1"
     port: int = 8000  # 0 for any free one
+
+    @staticmethod
+    def wanted(port: int | None, host: str | None, runs: Address | None) -> Address:
+        """What is left out is as it `runs`, else BYOC_PORT's and ours alone; raises WorkbenchError."""
+        if port is None:
+            found = os.environ.get("BYOC_PORT", "8000")
+            if runs is None and not (found.isdecimal() and int(found) <= 65535):
+                raise WorkbenchError(f"BYOC_PORT is {found!r}", hint="give it a port, 0 to 65535")
+            port = runs.port if runs else int(found)
+        return Address(host or (runs.host if runs else "127.0.0.1"), port)
 
 
 class Serving:
@@ -55,7 +70,7 @@ class Serving:
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
-            self.network, self.hub = self._listen(cell, address, params)
+            self.network, self.hub = self.run(self._listen(cell, address, params))
         except BaseException:
             self._io.stop()
             sys.setswitchinterval(self._switch_seconds)
@@ -117,9 +132,9 @@ class Serving:
         if address == self.address:
             return
         old = self.network
-        self.network, self.hub = self._listen(cell, address, None)
+        self.network, self.hub = self.run(self._listen(cell, address, None))
         self.address = address
-        self._io.run(old.close(), CLOSE_SECONDS)
+        self._io.finish(old.close(), CLOSE_SECONDS)
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Set parameters; returns when the processor has taken them over. Raises ParamsError or what it raises."""
@@ -131,7 +146,7 @@ class Serving:
     def close(self) -> None:
         """End the stream, the server and every thread."""
         try:
-            self._io.run(self.network.close(), CLOSE_SECONDS)
+            self._io.finish(self.network.close(), CLOSE_SECONDS)
         finally:
             self.slot.close()
             self._io.stop()
@@ -139,32 +154,19 @@ class Serving:
 
     # ---- on the server's thread
 
-    def _listen(self, cell: Cell, address: Address, params: Mapping[str, Any] | None) -> tuple[LocalNetwork, Hub]:
-        over = threading.Event()
-        try:
-            return self.run(self._open(cell, address, params, over))
-        except BaseException:
-            over.wait(CLOSE_SECONDS)  # an interrupted cell: the port is free again before the loop ends
-            raise
-
-    async def _open(
-        self, cell: Cell, address: Address, params: Mapping[str, Any] | None, over: threading.Event
-    ) -> tuple[LocalNetwork, Hub]:
-        """Listen, and load with `params` unless they are None; `over` is set when that is done, or undone."""
-        try:
-            network = LocalNetwork(self.slot, cell.target, host=address.host, port=address.port)
-            hub = Hub(network.server)
-            await network.listen()
-            if params is not None:
-                try:
-                    await self._load(cell, params)
-                except BaseException:
-                    await network.close()
-                    self.slot.close()
-                    raise
-            return network, hub
-        finally:
-            over.set()
+    async def _listen(self, cell: Cell, address: Address, params: Mapping[str, Any] | None) -> tuple[LocalNetwork, Hub]:
+        """Listen, and load with `params` unless they are None."""
+        network = LocalNetwork(self.slot, cell.target, host=address.host, port=address.port)
+        hub = Hub(network.server)
+        await network.listen()
+        if params is not None:
+            try:
+                await self._load(cell, params)
+            except BaseException:
+                await network.close()
+                self.slot.close()
+                raise
+        return network, hub
 
     async def _load(self, cell: Cell, params: Mapping[str, Any]) -> None:
         try:

@@ -20,10 +20,11 @@ from byoc_nb.export.image import Say
 from byoc_nb.export.proof import BUNDLED
 from byoc_nb.network.record import PendingRecording, Recording
 from byoc_nb.notebook import replays
-from byoc_nb.notebook.driving import Driving, WorkbenchError
+from byoc_nb.notebook.driving import Driving
 from byoc_nb.notebook.exporting import Exporting
 from byoc_nb.notebook.local_image import LocalImage
 from byoc_nb.notebook.plot import png
+from byoc_nb.notebook.serving import WorkbenchError
 from byoc_nb.notebook.show import Status, next_pair, nothing_runs, side_by_side
 from byoc_nb.notebook.sides import side
 from byoc_nb.replay.comparing import Comparison, Side, compare
@@ -154,6 +155,8 @@ class Workbench(Driving):
         path = Path(path)
         if channel not in ("input", "output"):
             raise WorkbenchError(f"there is no channel {channel!r}", hint="record input or output")
+        if not seconds > 0:
+            raise WorkbenchError(f"{seconds} s can't be recorded", hint="give a number of seconds above 0")
         pending: PendingRecording[Any]
         if path.suffix:
             if self._live is None:

@@ -18,7 +18,7 @@ from byoc_nb.frames.colors import Color
 from byoc_nb.replay import picture
 from byoc_nb.replay.clips import Clip
 from byoc_nb.replay.outcomes import Errors, Outcome, Picture, outcomes
-from byoc_nb.replay.player import Player, ReplayError
+from byoc_nb.replay.player import Player, ReplayError, no_room
 from byoc_nb.replay.replaying import decibels
 from byoc_nb.replay.similarity import Meter, Similarity, psnr
 from byoc_nb.replay.takes import CLOCK, since
@@ -128,7 +128,10 @@ def compare(
         kept: list[_Kept] = []
 
         def keep(outcome: Outcome) -> bool:
-            kept.append(_keep(outcome, file))
+            try:
+                kept.append(_keep(outcome, file))
+            except OSError as error:
+                raise no_room(error) from None
             return file.tell() < MAX_BYTES
 
         def measure(outcome: Outcome) -> bool:

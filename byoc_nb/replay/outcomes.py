@@ -18,7 +18,7 @@ from byoc_nb.frames import AudioFrame, VideoFrame, colors
 from byoc_nb.frames.colors import Color
 from byoc_nb.media.encode import ticks
 from byoc_nb.replay.clips import Clip
-from byoc_nb.replay.player import Player
+from byoc_nb.replay.player import Player, ReplayError
 from byoc_nb.replay.takes import CLOCK, since
 from byoc_nb.runtime.encoding import Processed
 from byoc_nb.runtime.stats import describe
@@ -111,6 +111,8 @@ def outcomes(player: Player, clip: Clip, values: Mapping[str, Any], *, limit: in
             while coming and since(coming[0].pts, frame.timestamp) >= 0:
                 try:
                     player.set(coming.pop(0).values)
+                except ReplayError:
+                    raise
                 except Exception as refused:
                     raised = refused
             done = player.video(frame)

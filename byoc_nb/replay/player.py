@@ -24,6 +24,11 @@ class ReplayError(ByocError, RuntimeError):
     """The processor can't be played: it could not be loaded, or there is nothing to play."""
 
 
+def no_room(error: OSError) -> ReplayError:
+    """Pictures could not be put aside."""
+    return ReplayError(f"a temporary file can't be written: {error.strerror}", hint="TMPDIR names another folder")
+
+
 class Player:
     """Builds and loads a new instance of `target` on a thread of its own, and frees it at the end of `with`.
 
@@ -35,6 +40,7 @@ class Player:
         self._wanted = dict(values)
         self.dropped: dict[str, str] = {}  # parameters that the processor doesn't have, or not with such a value
         self.busy_seconds = 0.0  # that frames were in work
+        self._host: Host | None = None
 
     def __enter__(self) -> Player:
         self._host = self._open()
@@ -46,34 +52,42 @@ class Player:
     def set(self, values: Mapping[str, Any]) -> None:
         """Make these values the parameters for the frames that come; raises what `update_params` raises.
 
-        Where one of them counts at loading, another instance is loaded with it, as in a stream.
+        Where one of them counts at loading, another instance is loaded with it, as in a stream; ReplayError where that
+        fails, and there is nothing left to play with.
         """
         self._wanted = dict(values)
-        processor = self._host.processor
+        host = self._loaded
+        processor = host.processor
         new, self.dropped = params_.carry_over(processor.model, values)
         if params_.load_time(new) != params_.load_time(processor.values):
+            del host, processor  # or it would stay while the other is loaded
             self._close()
             self._host = self._open()
             return
         old, missing = params_.as_dict(processor.values), object()
         changes = {name: value for name, value in params_.as_dict(new).items() if old.get(name, missing) != value}
         if changes:
-            self._run(self._host.set_params(changes, ignore_unknown=True))
+            self._run(host.set_params(changes, ignore_unknown=True))
 
     def video(self, frame: VideoFrame) -> Done:
         """What the processor makes of a picture."""
         began = time.perf_counter()
         try:
-            return self._run(process_video(self._host, frame, Trip(time.monotonic())))
+            return self._run(process_video(self._loaded, frame, Trip(time.monotonic())))
         finally:
             self.busy_seconds += time.perf_counter() - began
 
     def audio(self, frame: AudioFrame) -> Done:
         """What the processor makes of some sound."""
-        return self._run(process_audio(self._host, frame))
+        return self._run(process_audio(self._loaded, frame))
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._host.submit(coroutine).result()
+        return self._loaded.submit(coroutine).result()
+
+    @property
+    def _loaded(self) -> Host:
+        assert self._host is not None, "entered, and no set has failed"
+        return self._host
 
     def _open(self) -> Host:
         self.dropped = {}
@@ -97,7 +111,9 @@ class Player:
         return host
 
     def _close(self) -> None:
-        host, self._host = self._host, cast("Host", None)
+        host, self._host = self._host, None
+        if host is None:
+            return
         with contextlib.suppress(Exception):  # a stop hook that raises or hangs changes nothing that was made
             host.submit(host.stop_stream()).result(HOOK_SECONDS)
         host.close()

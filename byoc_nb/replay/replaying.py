@@ -6,19 +6,19 @@ import hashlib
 import html
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from byoc_nb.frames import VideoFrame
 from byoc_nb.frames.colors import color_of
-from byoc_nb.media.encode import SegmentEncoder
+from byoc_nb.media.encode import Chunk, SegmentEncoder
 from byoc_nb.media.h264 import encoders
 from byoc_nb.network.record import check_target, remux
 from byoc_nb.replay.clips import Clip
 from byoc_nb.replay.outcomes import Errors, Outcome, Picture, outcomes
-from byoc_nb.replay.player import Player, ReplayError
+from byoc_nb.replay.player import Player, ReplayError, no_room
 from byoc_nb.replay.similarity import Meter, Similarity, psnr
 from byoc_nb.replay.takes import CLOCK, TakeError, Version, since
 
@@ -203,9 +203,15 @@ class _Writer:
                 chunks = self._encoder.audio(one.sound)
             else:
                 continue
-            self._file.writelines(chunk.data for chunk in chunks)
+            self._write(chunks)
 
     def finish(self) -> None:
         """What the encoder still holds; the file is at its beginning then."""
-        self._file.writelines(chunk.data for chunk in self._encoder.flush())
+        self._write(self._encoder.flush())
         self._file.seek(0)
+
+    def _write(self, chunks: Iterable[Chunk]) -> None:
+        try:
+            self._file.writelines(chunk.data for chunk in chunks)
+        except OSError as error:
+            raise no_room(error) from None

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from byoc_nb.errors import ByocError
 
 CLOCK, WRAP = 90_000, 1 << 33
@@ -87,14 +89,17 @@ class Take:
             data = json.loads((folder / PARAMS).read_text(encoding="utf-8"))
             if data.pop("format") != FORMAT:
                 raise TakeError(f"{folder} was made by another version of byoc_nb", hint="record it again")
-            timeline = tuple(Entry(**entry) for entry in data.pop("timeline"))
-            versions = tuple(Version(**version) for version in data.pop("versions"))
-            take = Take(folder, timeline=timeline, versions=versions, **data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise TakeError(f"{folder / PARAMS} is damaged: {error}", hint="record it again") from None
-        if not timeline or not versions:
-            raise TakeError(f"{folder / PARAMS} is damaged: it has no timeline", hint="record it again")
-        return take
+            take = TypeAdapter(Take).validate_python({**data, "folder": folder})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            why = str(error)
+        else:
+            if take.versions and take.timeline and all(0 <= one.version < len(take.versions) for one in take.timeline):
+                return take
+            why = "it has no timeline or no versions"
+        raise TakeError(f"{folder / PARAMS} is damaged: {why}", hint="record it again")
 
     def __str__(self) -> str:
         changes = len(self.timeline) - 1

@@ -132,6 +132,8 @@ async def _capture(urls: Mapping[str, str], here: Path, seconds: float, over: as
         finally:
             enough.set()
             await asyncio.wait({coming})
+            if not coming.cancelled():
+                coming.exception()  # where both fail, the first one tells
         coming.result()
     return ended, given
 

@@ -19,6 +19,7 @@ class LoadTimeChanges:
         self._turn, self._load = turn, load
         self._lock = threading.Lock()
         self._waiting: dict[str, Any] = {}
+        self._waiters: list[Future[None]] = []  # who put these changes
         self._loads = 0  # that wait or are under way
 
     @property
@@ -32,22 +33,26 @@ class LoadTimeChanges:
         done.set_running_or_notify_cancel()  # nobody can cancel it any more
         with self._lock:
             self._waiting |= changes
+            self._waiters.append(done)
             self._loads += 1
-
-        def work() -> None:
-            try:
-                with self._turn:
-                    with self._lock:
-                        changes, self._waiting = self._waiting, {}
-                    if changes:
-                        self._load(changes)
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-            finally:
-                with self._lock:
-                    self._loads -= 1
-
-        threading.Thread(target=work, name="byoc-reload", daemon=True).start()
+        threading.Thread(target=self._work, name="byoc-reload", daemon=True).start()
         return done
+
+    def _work(self) -> None:
+        waiters: list[Future[None]] = []
+        try:
+            with self._turn:
+                with self._lock:
+                    changes, self._waiting = self._waiting, {}
+                    waiters, self._waiters = self._waiters, []
+                if changes:
+                    self._load(changes)
+        except BaseException as error:
+            for waiter in waiters:
+                waiter.set_exception(error)
+        else:
+            for waiter in waiters:
+                waiter.set_result(None)
+        finally:
+            with self._lock:
+                self._loads -= 1

@@ -1,10 +1,12 @@
-"""Ports of this machine: which one is taken, and which is free."""
+"""Addresses and ports of this machine: how they are called, which port is taken, and which is free."""
 
 from __future__ import annotations
 
 import socket
 
 from byoc_nb.errors import ByocError
+
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens on all addresses, and how it is called from here
 
 
 class PortInUse(ByocError, OSError):
@@ -18,10 +20,16 @@ class PortInUse(ByocError, OSError):
 def free_port(host: str, near: int = 0) -> int:
     """A port that is free now, the first one after `near` if one of the next fifty is."""
     for port in [*range(near + 1, min(near + 51, 65536)), 0] if near else [0]:
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
             return int(probe.getsockname()[1])
     return 0
+
+
+def base_url(host: str, port: int) -> str:
+    """The URL, without a slash at its end, of what listens there, from this machine."""
+    host = ANYWHERE.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -9,11 +9,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+UNDO_SECONDS = 5.0  # for what is broken off to undo what it had begun
 
 
 class LoopThread:
@@ -44,13 +46,29 @@ class LoopThread:
         raise RuntimeError(f"thread {self.name} has ended")
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the loop and wait; `timeout` in seconds raises TimeoutError and cancels it."""
+        """Run a coroutine on the loop and wait; `timeout` in seconds raises TimeoutError and cancels it.
+
+        So does an interrupt of the caller; both are raised when the coroutine has ended, or doesn't within 5 s.
+        """
         future = self.submit(coroutine)
         try:
             return future.result(timeout)
         except BaseException:
-            future.cancel()
+            if future.cancel():
+                with contextlib.suppress(RuntimeError):  # the thread has ended, and it too
+                    self.submit(_end_of(coroutine)).result()
             raise
+
+    def finish(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        """`run` what has to come to its end: an interrupt of the caller is raised when it has."""
+        future = self.submit(coroutine)
+        try:
+            return future.result(timeout)
+        except KeyboardInterrupt:
+            wait([future], timeout)
+            raise
+        finally:
+            future.cancel()
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread's end; False if it takes longer than `timeout` seconds."""
@@ -237,6 +255,13 @@ class CrossQueue(Generic[T]):
         for loop, future in waiters:
             with contextlib.suppress(RuntimeError):  # its loop is closed, nobody waits any more
                 loop.call_soon_threadsafe(_resolve, future)
+
+
+async def _end_of(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Wait for the task that runs it on this loop, if it has not ended yet."""
+    tasks = [task for task in asyncio.all_tasks() if task.get_coro() is coroutine]
+    if tasks:
+        await asyncio.wait(tasks, timeout=UNDO_SECONDS)
 
 
 async def _turns(count: int) -> None:

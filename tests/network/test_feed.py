@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import threading
 
 import pytest
-from kit import until
+from kit import auntil, until
 
-from byoc_nb.network.sources.feed import within
+from byoc_nb.network.sources.feed import awaited, within
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -50,3 +51,16 @@ def test_an_interrupt_is_prompt(slow):
     go_on.set()
     until(lambda: freed == ["made"])
     timer.join()
+
+
+async def test_what_comes_after_a_coroutine_was_cancelled_is_freed(slow):
+    make, freed, go_on = slow
+    waiting = asyncio.create_task(awaited(make, freed.append))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not freed
+    go_on.set()
+    await auntil(lambda: freed == ["made"])
+    assert await awaited(lambda: "made", pytest.fail) == "made"

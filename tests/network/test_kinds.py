@@ -42,3 +42,13 @@ def test_a_wrong_one_says_what_is_possible(spec):
 def test_what_is_nothing_to_play(spec):
     with pytest.raises(SourceError, match="gives no frames"):
         Source(spec)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"size": (0, 0)}, {"size": (-2, 4)}, {"size": (96, 100_000)}, {"fps": -5.0}, {"fps": 0.0}, {"fps": float("nan")}],
+)
+def test_a_size_or_a_rate_that_no_picture_has_is_refused(options):
+    with pytest.raises(SourceError, match="can't") as caught:
+        Source("testsrc", **options)
+    assert caught.value.hint

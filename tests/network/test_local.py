@@ -115,3 +115,38 @@ async def test_closing_while_it_plays_frees_everything(network):
     server.close()
     await server.wait_closed()
     assert ours() == ["byoc-processor"]
+
+
+async def test_sources_that_are_chosen_at_once_come_one_after_the_other(network):
+    sources = [pattern() for _ in range(4)]
+    await asyncio.gather(*(network.play(source) for source in sources))
+    assert network.source is sources[-1] and network.server.active
+    await auntil(lambda: network.server.session.stats.frames_out > 3)
+    assert len([name for name in ours() if name == "byoc-source"]) == 1
+
+
+class Slow(Pass):
+    """Begins no stream until it is let."""
+
+    async def on_stream_start(self, params):
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "closed"])
+async def test_a_stream_that_only_begins_holds_nobody_up_and_leaves_nothing(ending):
+    slot = ProcessorSlot()
+    await slot.load(Slow)
+    network = LocalNetwork(slot, Slow, host="127.0.0.1", port=0)
+    await network.listen()
+    source = pattern()
+    playing = asyncio.create_task(network.play(source))
+    await auntil(lambda: network.server._beginning is not None)
+    if ending == "cancelled":
+        playing.cancel()
+    else:
+        await asyncio.wait_for(network.close(), WAIT)
+    await asyncio.wait({playing}, timeout=WAIT)
+    assert playing.cancelled() and not network.server.active and network.source is None
+    assert network.server._beginning is None and source._feed._container is None, "it is closed"
+    await network.close()
+    await asyncio.to_thread(slot.close)

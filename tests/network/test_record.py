@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import tempfile
 import time
 from concurrent.futures import Future
 
@@ -172,3 +175,16 @@ def test_a_pending_recording_shows_what_became_of_it(tmp_path, outcome, shown):
     elif outcome is not None:
         future.set_exception(outcome)
     assert shown in repr(PendingRecording(future, tmp_path / "clip.mp4"))
+
+
+async def test_a_full_disk_is_told(trickle, tmp_path, monkeypatch):
+    url = trickle.channel("out")
+    publishing = asyncio.create_task(publish(url, segments(0.5)))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda suffix: io.FileIO("/dev/full", "r+"))
+    assert "can't be kept: No space left" in await refusal(url, tmp_path / "clip.mp4", 5, start=-2)
+    await publishing
+
+
+async def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "clip.ts")
+    assert "it is no file" in await refusal("http://127.0.0.1:9/none", tmp_path / "clip.ts", 5)

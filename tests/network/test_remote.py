@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
-from kit import auntil, number_of, picture
+from kit import WAIT, auntil, number_of, picture
 
 from byoc_nb import BaseModel, Field, FrameProcessor, StreamServer
 from byoc_nb.network.container import Container, ContainerError, Refused
@@ -163,3 +166,123 @@ async def test_the_stream_routes_of_older_containers_are_found() -> None:
     assert await container.status() == {"state": "IDLE"}
     assert await container.schema() is None
     await asyncio.gather(container.close(), runner.cleanup())
+
+
+@contextlib.asynccontextmanager
+async def answering(**answers: web.Response | Callable[..., Any]) -> AsyncIterator[str]:
+    """The URL of something that answers so; `status` and `schema` by default as a container that declares nothing."""
+
+    def handler(answer: Any) -> Any:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            made = answer(request) if callable(answer) else answer
+            return await made if asyncio.iscoroutine(made) else made
+
+        return handle
+
+    given = {"status": lambda request: web.json_response({"state": "IDLE"}), **answers}
+    paths = {"status": "/stream/status", "schema": "/params/schema", "start": "/stream/start", "stop": "/stream/stop"}
+    app = web.Application()
+    for name, answer in given.items():
+        app.router.add_route("*", paths[name], handler(answer))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_as_a_whole() -> None:
+    async def schema(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        text = json.dumps({"properties": {"a": {"default": 1, "description": "x" * 100_000}}}).encode()
+        for part in (text[:20], text[20:]):
+            await answer.write(part)
+            await asyncio.sleep(0.05)
+        return answer
+
+    async with answering(schema=schema) as url:
+        made = RemoteNetwork(Container(url))
+        await made.listen()
+        assert made.values == {"a": 1}
+        await made.close()
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"status": lambda request: web.Response(text="<html>")}, "no BYOC container"),
+        ({"status": lambda request: web.Response(status=302, headers={"Location": "/"})}, "answers .* with 302"),
+        ({"status": lambda request: web.Response(text="[" * 100_000)}, "no BYOC container"),
+        ({"status": lambda request: web.Response(body=b" " * (2 << 20))}, "more than 1 MiB"),
+        ({"schema": lambda request: web.json_response({"properties": {"a": 1}})}, "no JSON schema"),
+    ],
+)
+async def test_answers_that_no_container_gives_are_told_in_one_line(answers: Any, said: str) -> None:
+    async with answering(**answers) as url:
+        with pytest.raises(ContainerError, match=said):
+            await RemoteNetwork(Container(url)).listen()
+
+
+async def test_a_schema_that_is_none_is_as_good_as_none() -> None:
+    async with answering(schema=lambda request: web.json_response({"properties": [1]})) as url:
+        made = RemoteNetwork(Container(url))
+        await made.listen()
+        assert made.schema is None and made.values == {}
+        await made.close()
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@127.0.0.1:1", "http://127.0.0.1:1/?key=s3cret"])
+def test_a_url_with_a_secret_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ContainerError, match="no user, password or query") as caught:
+        Container(url)
+    assert "s3cret" not in caught.value.one_line()
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://127.0.0.1:99999"])
+def test_what_is_no_url_is_told(url: str) -> None:
+    with pytest.raises(ContainerError, match="isn't a URL"):
+        Container(url)
+
+
+async def test_a_start_that_is_never_answered_can_be_broken_off(no_thread_left: None) -> None:
+    asked, stopped = asyncio.Event(), asyncio.Event()
+
+    async def start(request: web.Request) -> web.Response:
+        asked.set()
+        await stopped.wait()
+        return web.json_response({})
+
+    def stop(request: web.Request) -> web.Response:
+        stopped.set()
+        return web.json_response({})
+
+    async with answering(start=start, stop=stop) as url:
+        made = RemoteNetwork(Container(url))
+        await made.listen()
+        source = Source("testsrc", size=(96, 64))
+        playing = asyncio.create_task(made.play(source))
+        await asked.wait()
+        await asyncio.wait_for(made.close(), WAIT)
+        await asyncio.wait({playing}, timeout=WAIT)
+        assert playing.cancelled() and stopped.is_set(), "what it may begin all the same is ended"
+        assert source._feed._container is None
+
+
+async def test_sources_that_are_chosen_at_once_come_one_after_the_other(remote: RemoteNetwork) -> None:
+    sources = [Source("testsrc", size=(96, 64)) for _ in range(3)]
+    await asyncio.gather(*(remote.play(source) for source in sources))
+    assert remote.publishing.source is sources[-1]
+    await auntil(lambda: remote.watching.stats.frames_out > 3)
+    assert len(remote._trickle.names()) == 2
+
+
+async def test_our_channels_are_where_they_were_asked_for(server: StreamServer, no_thread_left: None) -> None:
+    made = RemoteNetwork(Container(f"http://127.0.0.1:{server.port}", token=TOKEN), host="127.0.0.2")
+    await made.listen()
+    await made.play(Source("testsrc", size=(96, 64)))
+    assert made.urls["input"].startswith(f"http://127.0.0.2:{made.port}/")
+    await auntil(lambda: made.watching.stats.frames_out > 3)
+    await made.close()

@@ -13,6 +13,7 @@ from feed_kit import playing
 from kit import CLOCK, auntil
 
 from byoc_nb.network.source import Source, SourceError
+from byoc_nb.network.sources.generator import GeneratorFeed
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -192,3 +193,10 @@ async def test_one_that_hangs_holds_nobody_up(trickle):
     assert time.monotonic() - at < 1.0
     assert made.error is None
     go_on.set()
+
+
+def test_an_iterator_that_was_used_up_is_told():
+    given = iter([])
+    with pytest.raises(SourceError, match="gave no picture") as caught:
+        list(GeneratorFeed(given, fps=None, loop=True).frames())
+    assert "give the function that makes it" in caught.value.hint

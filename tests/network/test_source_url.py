@@ -144,3 +144,24 @@ async def test_a_file_of_which_nothing_can_be_read_is_given_up(served, monkeypat
     with pytest.raises(SourceError, match="can't be read: gone"):
         list(feed.frames())
     feed.close()
+
+
+async def test_a_server_that_is_away_when_a_file_is_sought_in_is_asked_again(served, monkeypatch):
+    monkeypatch.setattr("byoc_nb.network.sources.url.RETRY_SECONDS", 0.01)
+    feed = await asyncio.to_thread(UrlFeed, served, loop=True)
+    frames, away = feed.frames(), 3
+
+    def refuse(handler):
+        nonlocal away
+        away -= 1
+        return handler.send_error(503) if away >= 0 else http.server.SimpleHTTPRequestHandler.do_GET(handler)
+
+    assert next(frames) and next(frames)
+    feed._in_order = True  # as found out by a seek before
+    monkeypatch.setattr(Quiet, "do_GET", refuse, raising=False)
+    feed.seek(1.6)
+    while next(frames) is not None:
+        pass
+    assert next(frames) and feed.position >= 1.5 and away < 0
+    frames.close()
+    feed.close()

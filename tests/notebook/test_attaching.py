@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +77,29 @@ def test_recording_and_what_only_a_processor_here_can(container: str, tmp_path) 
     assert bench.record(tmp_path / "out.mp4", 1.0).frames > 10
     with pytest.raises(WorkbenchError, match="no processor is served here"):
         bench.record(tmp_path / "take")
+    for seconds in (0, -1, float("nan")):
+        with pytest.raises(WorkbenchError, match="s can't be recorded"):
+            bench.record(tmp_path / "out.mp4", seconds)
     with pytest.raises(WorkbenchError, match="no processor yet"):
         bench.replay(tmp_path / "take")
     bench.stop()
+
+
+def test_an_interrupted_attach_leaves_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def interrupt() -> None:
+            connection, _ = silent.accept()
+            with connection:
+                os.kill(os.getpid(), signal.SIGINT)
+                connection.recv(1 << 16)
+
+        calling = threading.Thread(target=interrupt)
+        calling.start()
+        bench = Workbench()
+        with pytest.raises(KeyboardInterrupt):
+            bench.attach(f"http://127.0.0.1:{silent.getsockname()[1]}", size=(96, 64))
+        calling.join()
+    gc.collect()
+    assert "byoc-io" not in ours() and not bench.stop()
+    assert not recwarn.list, "no session and no socket is left open"

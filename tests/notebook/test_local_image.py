@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from kit import ours, until
 from notebook_kit import Notebook
 
 from byoc_nb.export.image import ImageError
-from byoc_nb.runtime.ports import free_port
+from byoc_nb.notebook.local_image import LocalImage
+from byoc_nb.runtime.ports import PortInUse, free_port
 
 DOCKER = """#!{python}
 import os, sys
@@ -82,3 +84,30 @@ def test_a_processor_that_cannot_be_loaded_there_is_told(notebook: Notebook, doc
     (docker / "processor.py").write_text(text.replace("        pass", "        raise ValueError('no weights')"))
     with pytest.raises(ImageError, match="could not load its processor: ValueError: no weights"):
         notebook.bench.run(port=free_port("127.0.0.1"), say=lambda line: None)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_runs(notebook: Notebook, docker: Path) -> None:
+    notebook.run(CELL.format(load="pass"))
+    notebook.run(f"%byoc export {docker} --no-prove --cpu")
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortInUse):
+        notebook.bench.run(port=other.getsockname()[1], say=said.append)
+    assert not said and notebook.bench._image is None
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"nonsense", b"HTTP/1.1 200 OK\r\n"])
+def test_what_is_no_status_is_asked_again(body: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        image = object.__new__(LocalImage)
+        image.url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(body if body[:4] == b"HTTP" else b"HTTP/1.0 200 OK\r\n\r\n" + body)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert image._status() == {}
+        answering.join()

@@ -168,3 +168,12 @@ def test_no_line_brings_a_traceback(line: str) -> None:
             parser.parse(which, line)
         except UsageError as error:
             assert "\n" not in str(error).replace(line, "")
+
+
+def test_a_comment_ends_the_line() -> None:
+    assert parsed("serve --source clip.mp4   # a video file")["source"] == "clip.mp4"
+    assert parsed("params color=#20c060 'note=a # b' # two")["assignments"] == ["color=#20c060", "note=a # b"]
+
+
+def test_an_option_is_written_out() -> None:
+    assert "there is no --sourc" in refused("serve --sourc x")

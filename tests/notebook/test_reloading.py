@@ -243,7 +243,7 @@ def test_a_processor_that_fails_in_its_first_frames_is_taken_back_with_its_trace
     assert "Tint failed in its first frames and was rolled back, Tint goes on" in printed
     assert "ZeroDivisionError: division by zero" in printed
     line = next(number for number, text in enumerate(bad.splitlines(), 1) if "1 / 0" in text)
-    assert f"line {line}" in printed
+    assert f"Cell In[{live.results[-1].execution_count}], line {line}" in printed and "ipython-input" not in printed
     assert state(live) is before
     seen = before.seen
     until(lambda: before.seen > seen + 2)

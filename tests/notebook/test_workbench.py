@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import av
 import numpy as np
 import pytest
-from kit import WAIT, ffprobe_file, open_sockets, ours, until
+from kit import CLIP, WAIT, ffprobe_file, open_sockets, ours, until
 from pydantic import BaseModel, Field
 
 from byoc_nb.network.local import StreamRefused
@@ -495,3 +499,39 @@ def test_a_recording_ends_with_the_server(bench, port, tmp_path):
     bench.stop()
     until(lambda: pending.done)
     assert "clip.mp4" in repr(pending)
+
+
+@pytest.mark.parametrize("doing", ["stop", "move"])
+def test_an_interrupt_while_a_port_is_left_leaves_it_free(bench, doing):
+    port = free_port("127.0.0.1")
+    bench.serve("testsrc", port=port, **SMALL)
+    serving = bench._serving
+    close = serving.network.close
+
+    async def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.01)
+        await close()
+
+    serving.network.close = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        bench.stop() if doing == "stop" else bench.serve("testsrc", port=0, **SMALL)
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_the_same_again_says_nothing_of_a_password(bench, tmp_path):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    (tmp_path / "clip.mp4").write_bytes(CLIP.read_bytes())
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://me:s3cret@127.0.0.1:{server.server_port}/clip.mp4"
+        said = [bench.serve(url, port=0, **SMALL) for _ in range(2)]
+        bench.stop()
+        server.shutdown()
+        thread.join()
+    assert said[1].startswith("already serving") and "s3cret" not in "".join(said)

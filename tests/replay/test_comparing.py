@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tempfile
 import threading
 
 import numpy as np
@@ -132,3 +133,9 @@ def test_no_picture_and_no_file(tmp_path):
         compare(Side("a", same), Side("b", same), tmp_path / "take")
     with pytest.raises(TakeError, match="no such file"):
         compare(Side("a", same), Side("b", same), tmp_path / "no.mp4")
+
+
+def test_a_full_disk_is_told(monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: io.FileIO("/dev/full", "r+"))
+    with pytest.raises(ReplayError, match="a temporary file can't be written: No space left"):
+        compare(Side("a", Paint), Side("b", Paint), CLIP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import ClassVar
 
 import numpy as np
@@ -103,3 +104,28 @@ def test_a_function_without_declared_parameters():
 
     with Player(dark, {"any": 1}) as player:
         assert level(player) <= 1
+
+
+class Growing(FrameProcessor):
+    """Loads up to a size of 7."""
+
+    class Params(BaseModel):
+        size: int = Field(1, json_schema_extra={"load": True})
+
+    alive: ClassVar[weakref.WeakSet[Growing]] = weakref.WeakSet()
+
+    def load_model(self):
+        self.alive.add(self)
+        assert len(self.alive) == 1, "the one before is freed first"
+        if self.params.size > 7:
+            raise ValueError("too big")
+
+    def process_video(self, frame):
+        return frame
+
+
+def test_one_is_freed_before_another_is_loaded_and_one_that_cannot_be_is_told():
+    with Player(Growing, {"size": 1}) as player:
+        player.set({"size": 7})
+        with pytest.raises(ReplayError, match="could not be loaded once more: ValueError: too big"):
+            player.set({"size": 8})

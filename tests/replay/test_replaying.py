@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
+
 import numpy as np
 import pytest
 from kit import CLOCK, encode, ffprobe_file, programme
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from replay_kit import Paint, make_take
 
 from byoc_nb.frames import VideoFrame
@@ -153,3 +156,24 @@ def test_what_is_no_take(tmp_path):
     (tmp_path / "empty" / "input.ts").write_bytes(b"")
     with pytest.raises(ReplayError, match="no picture"):
         replay(Paint, tmp_path / "empty")
+
+
+def test_a_parameter_with_which_it_can_no_longer_be_loaded_ends_it_in_one_line(tmp_path):
+    class Heavy(Paint):
+        class Params(BaseModel):
+            level: int = Field(40, json_schema_extra={"load": True})
+
+        def load_model(self):
+            if self.params.level > 100:
+                raise ValueError("no room")
+
+    make_take(tmp_path / "take", {0: 40, 17: 200})
+    with pytest.raises(ReplayError, match="Heavy could not be loaded once more: ValueError: no room"):
+        replay(Heavy, tmp_path / "take")
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    make_take(tmp_path / "take", {0: 40})
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: io.FileIO("/dev/full", "r+"))
+    with pytest.raises(ReplayError, match="a temporary file can't be written: No space left"):
+        replay(Paint, tmp_path / "take", path=tmp_path / "out.mp4")

@@ -66,3 +66,32 @@ def test_where_a_take_can_be_written(tmp_path):
     ]:
         with pytest.raises(TakeError, match=said):
             check_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"first": "a"},
+        {"timeline": [{"pts": "soon", "version": 0, "values": {}}]},
+        {"timeline": [{"pts": 0, "version": 0, "values": [1]}]},
+        {"timeline": [{"pts": 0, "version": 4, "values": {}}]},
+        {"timeline": 5},
+        {"versions": [{"name": {}}]},
+        {"schema": "none"},
+    ],
+)
+def test_a_take_made_by_hand_is_refused_where_it_does_not_fit(tmp_path, damage):
+    make_take(tmp_path / "take", {0: 40})
+    file = tmp_path / "take" / PARAMS
+    file.write_text(json.dumps(json.loads(file.read_text()) | damage))
+    with pytest.raises(TakeError, match="is damaged") as caught:
+        Take.load(tmp_path / "take")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "nothing", '"text"'])
+def test_what_is_no_take_at_all_is_refused(tmp_path, text):
+    make_take(tmp_path / "take", {0: 40})
+    (tmp_path / "take" / PARAMS).write_text(text)
+    with pytest.raises(TakeError, match="is damaged"):
+        Take.load(tmp_path / "take")

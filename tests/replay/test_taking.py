@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from byoc_nb.network.record import STOPPED, STREAM_ENDED, PendingRecording, begi
 from byoc_nb.network.source import Source
 from byoc_nb.processor import FrameProcessor
 from byoc_nb.replay.replaying import replay
-from byoc_nb.replay.takes import Take, TakeError, Version
+from byoc_nb.replay.takes import INPUT, OUTPUT, Take, TakeError, Version
 from byoc_nb.replay.taking import Watch, record_take
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.threads import LoopThread
@@ -177,6 +179,25 @@ def test_a_take_without_a_picture_leaves_nothing_behind(tmp_path, live):
     pending.stop()
     with pytest.raises(OSError, match="no picture came"):
         pending.wait(WAIT)
+    assert list(tmp_path.iterdir()) == []
+
+
+class FullDisk(tempfile.TemporaryDirectory):
+    def __enter__(self):
+        for name in (INPUT, OUTPUT):
+            (Path(self.name) / name).symlink_to("/dev/full")
+        return super().__enter__()
+
+
+def test_a_full_disk_costs_the_take_not_the_stream(tmp_path, live, monkeypatch, caplog):
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", FullDisk)
+    pending = live.take(tmp_path / "take", 5.0)
+    with pytest.raises(OSError, match="No space left"):
+        pending.wait(WAIT)
+    until(lambda: not live.session.pipeline.observers)
+    del pending
+    gc.collect()
+    assert "never retrieved" not in caplog.text and not live.session.ended
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import sys
 import threading
 import time
@@ -402,4 +404,40 @@ def test_what_waits_for_ever_is_not_lost(loop_thread):
     gc.collect()
     assert not ended.is_set()
     loop_thread.stop()
+    assert ended.is_set()
+
+
+async def interrupt() -> None:
+    """Interrupt the main thread, once it waits."""
+    while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "wait":
+        await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_an_interrupt_breaks_off_has_undone_its_work(loop_thread):
+    undone = threading.Event()
+
+    async def work():
+        try:
+            await interrupt()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            undone.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop_thread.run(work())
+    assert undone.is_set()
+
+
+def test_what_has_to_come_to_its_end_does_so_under_an_interrupt(loop_thread):
+    ended = threading.Event()
+
+    async def work():
+        await interrupt()
+        await asyncio.sleep(0.05)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop_thread.finish(work(), WAIT)
     assert ended.is_set()

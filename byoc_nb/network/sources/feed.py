@@ -6,6 +6,7 @@ when that has ended. `stop` and `seek` come from any thread.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -76,6 +77,25 @@ def within(seconds: float, make: Callable[[], T], free: Callable[[T], None]) -> 
 
     libav's calls can't be broken off: what comes too late, or after an interrupt of the caller, is freed by `free`.
     """
+    future = _begun(make, free)
+    try:
+        return future.result(seconds)
+    except BaseException:
+        _given_up(future, free)
+        raise
+
+
+async def awaited(make: Callable[[], T], free: Callable[[T], None]) -> T:
+    """`within` for a coroutine, without a limit: what comes after it was cancelled is freed."""
+    future = _begun(make, free)
+    try:
+        return await asyncio.wrap_future(future)
+    except BaseException:
+        _given_up(future, free)
+        raise
+
+
+def _begun(make: Callable[[], T], free: Callable[[T], None]) -> Future[T]:
     future: Future[T] = Future()
 
     def work() -> None:
@@ -91,9 +111,9 @@ def within(seconds: float, make: Callable[[], T], free: Callable[[T], None]) -> 
                 free(made)
 
     threading.Thread(target=work, name="byoc-open", daemon=True).start()
-    try:
-        return future.result(seconds)
-    except BaseException:
-        if not future.cancel() and future.exception() is None:
-            free(future.result())  # it came between the timeout and here
-        raise
+    return future
+
+
+def _given_up(future: Future[T], free: Callable[[T], None]) -> None:
+    if not future.cancel() and future.exception() is None:
+        free(future.result())  # it came just now

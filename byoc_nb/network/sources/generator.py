@@ -52,7 +52,8 @@ class GeneratorFeed(Feed):
                 if hasattr(frames, "close") and not hasattr(frames, "read"):
                     frames.close()  # on this thread, as the rest of it: its `finally` and `with` blocks
             if not number:
-                raise SourceError(f"{self.label} gave no picture")
+                hint = "" if self.loopable else "an iterator plays once: give the function that makes it"
+                raise SourceError(f"{self.label} gave no picture", hint=hint)
             if not self.loop or number == begun:
                 return
 

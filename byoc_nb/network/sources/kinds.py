@@ -15,11 +15,16 @@ from byoc_nb.network.sources.trickle import PREFIXES, TrickleFeed
 from byoc_nb.network.sources.url import UrlFeed
 from byoc_nb.network.sources.webcam import WebcamFeed
 
+LONGEST_SIDE, MOST_FPS = 8192, 1000
 TEST_PATTERN, STANDARD_INPUT, WEBCAM = "testsrc", "-", "webcam"
 
 
 def open_feed(spec: Any, *, size: tuple[int, int] | None, fps: float | None, loop: bool) -> Feed:
     """The feed of a spec as `Source` takes it; raises SourceError."""
+    if size is not None and not all(2 <= side <= LONGEST_SIDE for side in size):
+        raise SourceError(f"a picture can't be {size[0]}x{size[1]}", hint=f"each side is 2 to {LONGEST_SIDE} pixels")
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise SourceError(f"a source can't have {fps} pictures a second", hint=f"up to {MOST_FPS}")
     if isinstance(spec, os.PathLike):
         spec = os.fspath(spec)
     if not isinstance(spec, str):

@@ -58,6 +58,8 @@ class UrlFeed(ContainerFeed):
                 why = f"nothing came for {OPEN_SECONDS:.0f} s"
             except av.FFmpegError as error:
                 why = getattr(error, "strerror", None) or "it can't be read"
+            except SourceError:
+                why = "it can't be opened"
             if self._unwanted.is_set():
                 return
             vain += not came
@@ -100,7 +102,12 @@ class UrlFeed(ContainerFeed):
             except (av.FFmpegError, StopIteration):
                 pass
             self._in_order = True
-        self._adopt(self._opener())  # and what is before the target is passed over
+        try:
+            self._adopt(self._opener())  # and what is before the target is passed over
+        except SourceError:
+            if not self._targets:
+                self._targets.append(target)  # for when it can be opened again
+            raise
 
     def _reopen(self, failures: int) -> int:
         """Open it again, as often as it takes; how often in a row it had to be, this time included."""
