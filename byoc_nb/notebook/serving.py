@@ -137,9 +137,16 @@ class Serving:
         self._io.finish(old.close(), CLOSE_SECONDS)
 
     def apply(self, changes: Mapping[str, Any]) -> None:
-        """Set parameters; returns when the processor has taken them over. Raises ParamsError or what it raises."""
+        """Set parameters; returns when the processor has taken them over. Raises ParamsError or what it raises.
+
+        WorkbenchError where that takes longer than two seconds; it takes them over when it is done with what it does.
+        """
         if self.streaming:
-            self.run(self.server.update_params(changes))
+            if not self.run(self.server.update_params(changes)):
+                raise WorkbenchError(
+                    f"the processor is busy and takes over {', '.join(changes)} when it is done",
+                    hint="%byoc params shows what is in force",
+                )
         else:
             self.slot.apply(changes).result()
 

@@ -79,7 +79,7 @@ class Comparison:
         return picture.difference(self._pair, self.names, self.worst.frame, self.worst.seconds)
 
     def _rows(self) -> Iterator[tuple[str, str]]:
-        yield "frames", f"{len(self.scores)} of {self.frames} compared, {self.clip}"
+        yield "frames", f"{len(self.scores)} of {self.frames} compared, {self.clip.name}"
         if self.psnr is not None and self.ssim is not None and self.worst is not None:
             at = f"worst {{}} at frame {self.worst.frame} ({self.worst.seconds:.2f} s)"
             yield "PSNR", f"{decibels(self.psnr)}, {at.format(decibels(self.worst.psnr))}"

@@ -535,3 +535,23 @@ def test_the_same_again_says_nothing_of_a_password(bench, tmp_path):
         server.shutdown()
         thread.join()
     assert said[1].startswith("already serving") and "s3cret" not in "".join(said)
+
+
+def test_parameters_that_a_busy_processor_takes_over_later_are_told(bench, port, monkeypatch):
+    monkeypatch.setattr("byoc_nb.runtime.server.UPDATE_SECONDS", 0.1)
+    begun, release = threading.Event(), threading.Event()
+
+    class Busy(Tint):
+        def process_video_async(self, frame):
+            begun.set()
+            release.wait(WAIT)
+            return frame
+
+    bench.use(cell(Busy))
+    bench.serve(port=port, **SMALL)
+    assert begun.wait(WAIT)
+    with pytest.raises(WorkbenchError, match="busy and takes over strength when it is done"):
+        bench.params({"strength": 0.9})
+    assert bench.params()["strength"] == 0.5
+    release.set()
+    until(lambda: bench.params()["strength"] == 0.9)
