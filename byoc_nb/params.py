@@ -161,6 +161,11 @@ def chosen(values: Values) -> dict[str, Any]:
     return {name: kept[name] if is_secret(kept[name]) else value for name, value in data.items()}
 
 
+def public(values: Values) -> dict[str, Any]:
+    """The values as data, without those that are secret: what may be written into a file."""
+    return {name: value for name, value in as_dict(values).items() if not is_secret(getattr(values, name, None))}
+
+
 def is_secret(value: Any) -> bool:
     """Whether it is one of pydantic's secrets, or holds one."""
     if isinstance(value, Mapping):

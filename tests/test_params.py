@@ -400,3 +400,13 @@ def test_without_declared_parameters_there_is_nothing_to_start_with() -> None:
 
     params.start_with(function, {"strength": 1})
     assert not hasattr(function, "Params")
+
+
+def test_what_is_secret_is_not_public():
+    class Params(BaseModel):
+        level: float = 0.5
+        key: SecretStr = SecretStr("of the code")
+        keys: list[SecretStr] = Field(default_factory=lambda: [SecretStr("one")])
+
+    assert params.public(Params()) == {"level": 0.5}
+    assert params.public({"anything": 1}) == {"anything": 1}

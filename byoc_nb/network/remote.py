@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 TRICKLE_PATH = "/trickle/"
 ASK_SECONDS = 0.5  # between two looks at its status
+SILENT_TIMES = 3  # it can't be asked until it counts as gone
 
 
 class RemoteNetwork:
@@ -45,7 +46,8 @@ class RemoteNetwork:
         self.app = web.Application(middlewares=[guard.same_site(host, _refuse)])
         self.publishing, self.watching = Publishing(), Watching()
         self.schema: dict[str, Any] | None = None
-        self.values: dict[str, Any] = {}  # of its parameters, as far as they are known
+        self.values: dict[str, Any] = {}  # of its parameters, as far as they are known; secret ones are masked
+        self._chosen: dict[str, Any] = {}  # those that were set here
         self.status: dict[str, Any] = {}  # what it said last
         self.active, self.ended = False, ""
         self._reach = reach or _reach(container.url, host)
@@ -99,7 +101,7 @@ class RemoteNetwork:
             "gateway_request_id": "notebook",
             "subscribe_url": there["input"],
             "publish_url": there["output"],
-            "params": {**self.values, **(params or {})},
+            "params": {**self._chosen, **(params or {})},
         }
         self.watching.start(self.urls["input"], self.urls["output"], self._over)
         try:
@@ -119,6 +121,7 @@ class RemoteNetwork:
         if self.active:
             await self.container.params(changes)
         self.values |= changes
+        self._chosen |= changes
 
     async def halt(self) -> None:
         """End our stream; the container stays."""
@@ -164,11 +167,16 @@ class RemoteNetwork:
             self.active, self.ended = False, "the container ended its output"
 
     async def _ask(self) -> None:
+        silent = 0  # times in a row that it could not be asked
         while True:
             await asyncio.sleep(ASK_SECONDS)
             try:
                 self._heard(await self.container.status())
+                silent = 0
             except ContainerError as error:
+                silent += 1
+                if silent < SILENT_TIMES:
+                    continue
                 if self.active:
                     logger.warning("%s", error.one_line())
                 self.active, self.ended, self.status = False, str(error), {}

@@ -17,7 +17,7 @@ from byoc_nb.trickle import TrickleError, TrickleSubscriber
 
 logger = logging.getLogger(__name__)
 
-HELD = 60  # input pictures that wait for theirs: two seconds of 30 a second, 80 MB at 1280x720
+HELD, HELD_BYTES = 60, 100 << 20  # input pictures that wait for theirs: two seconds at 1280x720 and 30 fps
 CLOSE = 45_000  # ticks: an output picture further from any input has another clock, and goes with the newest one
 LATENCIES = 600
 
@@ -78,7 +78,8 @@ class Watching:
     def _came_in(self, frame: VideoFrame) -> None:
         self.stats.frame_in()
         self._waiting[frame.timestamp] = frame, time.monotonic()
-        while len(self._waiting) > HELD:
+        held = min(HELD, HELD_BYTES // (frame.width * frame.height * 3 // 2) + 1)
+        while len(self._waiting) > held:
             self._waiting.popitem(last=False)
 
     def _came_out(self, frame: VideoFrame) -> None:

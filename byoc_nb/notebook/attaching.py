@@ -21,8 +21,8 @@ CLOSE_SECONDS = 15.0
 class Attachment:
     """Drives the container at `url` from its making to `close`. Raises ContainerError or PortInUse."""
 
-    def __init__(self, url: str, *, token: str = "", host: str = "127.0.0.1", port: int = 0, reach: str = "") -> None:
-        self.url = url
+    def __init__(self, url: str, host: str = "127.0.0.1", port: int = 0, reach: str = "", *, token: str = "") -> None:
+        self.url, self.where = url, (url, host, port, reach)
         container = Container(url, token=token)
         self.remote = RemoteNetwork(container, host=host, port=port, reach=reach)
         self.hub = Hub(self.remote, Attached(self.remote))

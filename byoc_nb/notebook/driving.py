@@ -190,9 +190,9 @@ class Driving:
         playing = Playing(named(source, self._names), size, fps, loop)
         video = playing.open()
         try:
-            attached = self._attached
-            if attached is None or attached.url != url:
-                attached = Attachment(url, token=variable("CAPABILITY_TOKEN"), host=host, port=port, reach=reach)
+            attached, where = self._attached, (url, host, port, reach)
+            if attached is None or attached.where != where:
+                attached = Attachment(*where, token=variable("CAPABILITY_TOKEN"))
                 if self._attached is not None:
                     self._attached.close()
                 self._attached = attached
@@ -237,9 +237,9 @@ class Driving:
 
         async def switch(source: str) -> None:
             if self._playing is not None:
-                self._playing = await self._playing.switch(live, named(source, self._names))
+                self._playing = await self._playing.switch(live, named(source, generators(self._names)))
 
-        live.hub.desk.sources = Sources(lambda: live.source, switch, lambda: generators(self._names))
+        live.hub.desk.sources = Sources(lambda: live.source, switch, lambda: sorted(generators(self._names)))
         live.hub.desk.plot = lambda: png(live.hub.samples)
 
     @property

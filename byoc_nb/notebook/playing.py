@@ -54,6 +54,6 @@ def named(source: Any, names: Mapping[str, Any]) -> Any:
     return source
 
 
-def generators(names: Mapping[str, Any]) -> list[str]:
-    """The names of generators, each of which can be a source."""
-    return sorted(name for name, one in list(names.items()) if inspect.isgeneratorfunction(one) and name[:1] != "_")
+def generators(names: Mapping[str, Any]) -> dict[str, Any]:
+    """The generators among them by name, each of which can be a source."""
+    return {name: one for name, one in list(names.items()) if inspect.isgeneratorfunction(one) and name[:1] != "_"}

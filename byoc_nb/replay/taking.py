@@ -51,7 +51,7 @@ class Watch:
     def _note(self, pts: int | None, processor: Processor) -> None:
         values = processor.values
         try:
-            held = params_.as_dict(values)
+            held = params_.public(values)
         except Exception as error:  # a type of the user's own that isn't data; the stream goes on
             self.error = error
             held = {}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from kit import WAIT, auntil, number_of, picture
+from pydantic import SecretStr
 
 from byoc_nb import BaseModel, Field, FrameProcessor, StreamServer
 from byoc_nb.network.container import Container, ContainerError, Refused
@@ -286,3 +287,27 @@ async def test_our_channels_are_where_they_were_asked_for(server: StreamServer, 
     assert made.urls["input"].startswith(f"http://127.0.0.2:{made.port}/")
     await auntil(lambda: made.watching.stats.frames_out > 3)
     await made.close()
+
+
+async def test_what_the_container_hides_is_not_sent_back_to_it() -> None:
+    class Keyed(FrameProcessor):
+        class Params(BaseModel):
+            key: SecretStr = SecretStr("of the code")
+            level: float = 0.5
+
+        def process_video_async(self, frame):
+            return frame
+
+    server = StreamServer(Keyed, host="127.0.0.1", port=0)
+    await server.start_server()
+    await server.loaded()
+    remote = RemoteNetwork(Container(f"http://127.0.0.1:{server.port}"))
+    await remote.listen()
+    await auntil(lambda: "key" in remote.values)
+    await remote.change({"level": 0.75})
+    await remote.play(Source("testsrc", size=(96, 64)))
+    await auntil(lambda: remote.watching.newest)
+    values = server.slot.current.processor.values
+    assert (values.key.get_secret_value(), values.level) == ("of the code", 0.75)
+    await remote.close()
+    await server.stop()
