@@ -33,7 +33,7 @@ lab: $(READY)  ## open the quickstart in JupyterLab
 notebooks: $(READY)  ## run the notebooks and write their outputs anew
 	$(BIN)/python tests/e2e/notebooks_kit.py $(ARGS)
 
-test: $(READY) $(PYTRICKLE)/.ready programs  ## run every test
+test: $(READY) $(PYTRICKLE)/.ready $(DOCS)/.ready programs  ## run every test
 	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no other program and little time: under a minute on two cores
@@ -67,7 +67,7 @@ format: $(READY)  ## format the sources
 clean:  ## remove what make made
 	rm -rf $(VENV) .venvs demo-output build dist site
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt hatch_build.py byoc_nb/pytrickle_names.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "byoc_nb needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "creating $(VENV) (once, some minutes of downloads)"
 	$(PYTHON) -m venv $(VENV)

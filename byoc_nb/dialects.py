@@ -21,9 +21,9 @@ from byoc_nb import _openmp
 from byoc_nb import params as params_
 from byoc_nb.decorators import MARK
 from byoc_nb.errors import ByocError
-from byoc_nb.frames import AudioFrame, VideoFrame
+from byoc_nb.frames import AudioFrame, AudioOutput, VideoFrame, VideoOutput
 from byoc_nb.needs import uses_tensors
-from byoc_nb.processor import FrameProcessor, call, ensure_loaded, method
+from byoc_nb.processor import call, ensure_loaded, method
 
 VIDEO_NAMES = ("process_video_async", "process_video", "process")
 AUDIO_NAMES = ("process_audio_async", "process_audio")
@@ -64,7 +64,7 @@ def is_processor(target: Any) -> bool:
 
 def hook_name(target: Any, kind: str) -> str:
     """The name of a class's method for a hook ("video", "audio", "model_loader", …); empty without one."""
-    found = _hook(target, kind) if kind in _HOOK_NAMES else _marked(target, kind)
+    found = _hook(target, kind) if kind in _HOOK_NAMES else marked(target, kind)
     return "" if found is None else _name(found)
 
 
@@ -112,19 +112,20 @@ class Processor:
 
     async def load(self) -> None:
         """Run the user's loading hooks, once."""
-        if uses_tensors(self._function or self.instance) and importlib.util.find_spec("torch") is not None:
+        written = getattr(self.instance, "_byoc_written", None) or [self._function or self.instance]
+        if any(map(uses_tensors, written)) and importlib.util.find_spec("torch") is not None:
             import torch  # noqa: F401  # takes seconds: better now than at the first frame that needs it
         _openmp.leave_cores_free()
         if self.instance is not None:
-            await ensure_loaded(self.instance, also=_marked(self.instance, "model_loader"))
+            await ensure_loaded(self.instance, also=marked(self.instance, "model_loader"))
 
     async def stream_start(self, params: dict[str, Any]) -> None:
         """A stream begins."""
         await self._call("stream_start", params)
 
     def send_data_to(self, sink: Callable[[Any], bool]) -> None:
-        """Where `publish_data` of a FrameProcessor goes."""
-        if isinstance(self.instance, FrameProcessor):
+        """Where `publish_data` of a FrameProcessor and `send_data` of a StreamProcessor go."""
+        if hasattr(type(self.instance), "_byoc_data_sink"):
             self.instance._byoc_data_sink = sink
 
     async def stream_stop(self) -> None:
@@ -172,6 +173,8 @@ class Processor:
                 return _from_bytes(frame, result)
         else:
             result = await call(self._video, frame)
+        if isinstance(result, VideoOutput):
+            result = result.frame
         if isinstance(result, VideoFrame):
             return result
         if result is None:
@@ -190,6 +193,8 @@ class Processor:
         result = await call(self._audio, frame)
         if result is None:
             return [frame] if _is_marked(self._audio, "audio") else []
+        if isinstance(result, AudioOutput):
+            result = result.frames
         if isinstance(result, AudioFrame):
             return [result]
         if isinstance(result, np.ndarray) or _is_tensor(result):
@@ -216,10 +221,11 @@ def _hook(owner: Any, kind: str) -> Callable[..., Any] | None:
     if owner is None:
         return None
     named = (method(owner, name) for name in _HOOK_NAMES[kind])
-    return _marked(owner, kind) or next((found for found in named if found is not None), None)
+    return marked(owner, kind) or next((found for found in named if found is not None), None)
 
 
-def _marked(owner: Any, kind: str) -> Callable[..., Any] | None:
+def marked(owner: Any, kind: str) -> Callable[..., Any] | None:
+    """The method of a class or instance under the decorator of a kind ("video", "audio", "model_loader", …)."""
     cls = owner if inspect.isclass(owner) else type(owner)
     for klass in cls.__mro__:  # through the classes' dicts: a property must not be evaluated for this
         for name, value in vars(klass).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ def find_processor(
         if any(preferred(target) for target in candidates.values()):
             candidates = {name: target for name, target in candidates.items() if preferred(target)}
             break
+    if not any(isinstance(target, type) for target in candidates.values()):
+        _check_functions(ast.parse(code), defined)
     leaves = {
         name: target
         for name, target in candidates.items()
@@ -53,6 +56,20 @@ def find_processor(
             f"{place} holds {len(names)} processors, {' and '.join(names)}", hint=f"choose: {choose.format(names[0])}"
         )
     return next(iter(leaves.items()))
+
+
+def _check_functions(tree: ast.Module, defined: Mapping[str, Any]) -> None:
+    """Raise FindError where pytrickle's StreamProcessor is made of functions: only one of them would be found."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "StreamProcessor":
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            names = [value.id for value in given if isinstance(value, ast.Name)]
+            functions = [name for name in names if inspect.isfunction(defined.get(name))]
+            if len(functions) > 1:
+                raise FindError(
+                    f"StreamProcessor is given the functions {', '.join(functions)}; a processor here is one class",
+                    hint="make them methods of a class, each under its decorator: @video_handler, @param_updater, …",
+                )
 
 
 def _definitions(tree: ast.Module) -> Iterator[str]:

@@ -13,12 +13,16 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+# pytrickle's modules and where their names are here, the first place that has one first
 _MODULES = {
-    "pytrickle": "byoc_nb",
-    "pytrickle.decorators": "byoc_nb.decorators",
-    "pytrickle.frame_processor": "byoc_nb.processor",
-    "pytrickle.frames": "byoc_nb.frames",
-    "pytrickle.server": "byoc_nb.runtime.server",
+    "pytrickle": ("byoc_nb", "byoc_nb.runtime.stream_processor", "byoc_nb.frames"),
+    "pytrickle.decorators": ("byoc_nb.decorators",),
+    "pytrickle.frame_overlay": ("byoc_nb.runtime.stream_processor",),
+    "pytrickle.frame_processor": ("byoc_nb.processor",),
+    "pytrickle.frame_skipper": ("byoc_nb.runtime.stream_processor",),
+    "pytrickle.frames": ("byoc_nb.frames",),
+    "pytrickle.server": ("byoc_nb.runtime.server",),
+    "pytrickle.stream_processor": ("byoc_nb.runtime.stream_processor",),
 }
 
 
@@ -39,27 +43,35 @@ class PytrickleFinder:
         return _Package(spec.name) if spec.name == "pytrickle" else _Names(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        ours = importlib.import_module(_MODULES[module.__name__])
-        public = [name for name in vars(ours) if not name.startswith("_")]
-        module.__dict__["__all__"] = getattr(ours, "__all__", public)
+        names = [name for home in _homes(module.__name__) for name in _public(home)]
+        module.__dict__["__all__"] = list(dict.fromkeys(names))
 
 
 class _Names(ModuleType):
-    """A module whose names are those of the module of byoc_nb that stands in for it."""
+    """A module whose names are those of the modules of byoc_nb that stand in for it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        try:
-            return getattr(importlib.import_module(_MODULES[self.__name__]), name)
-        except AttributeError:
-            raise AttributeError(
-                f"byoc_nb has no stand-in for {self.__name__}.{name}; pip install pytrickle gives the original"
-            ) from None
+        for home in _homes(self.__name__):
+            if hasattr(home, name):
+                return getattr(home, name)
+        raise AttributeError(
+            f"byoc_nb has no stand-in for {self.__name__}.{name}; pip install pytrickle gives the original"
+        )
 
 
 class _Package(_Names):
     """`pytrickle` itself."""
+
+
+def _homes(name: str) -> list[ModuleType]:
+    return [importlib.import_module(home) for home in _MODULES[name]]
+
+
+def _public(module: ModuleType) -> list[str]:
+    public = [name for name in vars(module) if not name.startswith("_")]
+    return list(getattr(module, "__all__", public))
 
 
 def install() -> bool:

@@ -27,7 +27,7 @@ from byoc_nb.decorators import (
     video_handler,
 )
 from byoc_nb.dialects import NotAProcessor, Processor, default_name, is_processor
-from byoc_nb.frames import AudioFrame, VideoFrame
+from byoc_nb.frames import AudioFrame, AudioOutput, VideoFrame, VideoOutput
 from byoc_nb.params import ParamsError, merge
 
 DOCS = Path(__file__).parent / "fixtures" / "livepeer_docs"
@@ -176,6 +176,11 @@ class GivesAnArray(FrameProcessor):
         return green(frame).array
 
 
+class GivesAnOutput(FrameProcessor):
+    def process_video(self, frame: VideoFrame) -> VideoOutput:
+        return VideoOutput(frame, request_id="mine").replace_tensor(green(frame).tensor)
+
+
 class InPlace(FrameProcessor):
     def process_video(self, frame: VideoFrame) -> VideoFrame:
         frame.tensor[..., 1] = 1.0
@@ -222,6 +227,7 @@ CONTRACTS = [
     PartialAttribute,
     GivesATensor,
     GivesAnArray,
+    GivesAnOutput,
     InPlace,
     function,
     async_function,
@@ -398,6 +404,7 @@ async def test_sound_passes_without_a_hook_for_it() -> None:
 async def test_what_a_sound_hook_may_return() -> None:
     frame = sound()
     assert await with_sound(lambda f: [f]).audio(frame) == [frame]
+    assert await with_sound(lambda f: AudioOutput([f, f])).audio(frame) == [frame, frame]
     assert await with_sound(lambda f: (f, f)).audio(frame) == [frame, frame]
     assert await with_sound(lambda f: f).audio(frame) == [frame]
     assert await with_sound([]).audio(frame) == []

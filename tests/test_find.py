@@ -91,3 +91,31 @@ def test_a_chosen_name_that_isnt_there_or_takes_no_frames_is_told() -> None:
 
 def test_a_processor_that_the_cell_deleted_is_none() -> None:
     assert "no processor" in refused(f"class P:\n{METHOD}del P\n")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "processor = StreamProcessor(video_processor=tint, param_updater=change, name='tint')",
+        "def main(): return pytrickle.StreamProcessor(tint, None, None, change)",
+        "if __name__ == '__main__':\n    StreamProcessor(video_processor=tint, param_updater=change).run()",
+    ],
+)
+def test_functions_that_belong_together_are_told_to_become_a_class(start: str) -> None:
+    code = (
+        f"StreamProcessor = lambda **given: given\ndef tint(frame): return frame\ndef change(params): pass\n{start}\n"
+    )
+    assert refused(code).startswith(
+        "StreamProcessor is given the functions tint, change; a processor here is one class: make them"
+    )
+
+
+def test_a_lone_function_of_a_stream_processor_is_a_processor_as_any() -> None:
+    code = "def tint(frame): return frame\ndef main(): StreamProcessor(video_processor=tint, name='tint').run()\n"
+    assert found(code) == "tint"
+
+
+def test_beside_a_class_the_functions_of_a_stream_processor_are_left_alone() -> None:
+    functions = "def tint(frame): return frame\ndef change(params): pass\n"
+    code = f"class P:\n{METHOD}{functions}def main(): StreamProcessor(tint, None, None, change)\n"
+    assert found(code) == "P"

@@ -55,6 +55,22 @@ def test_names_are_those_of_byoc_nb() -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_names_from_several_of_our_modules_are_in_one_of_pytrickles() -> None:
+    import pytrickle
+    from pytrickle.frame_overlay import OverlayConfig, OverlayMode
+    from pytrickle.frame_skipper import FrameSkipConfig
+    from pytrickle.frames import AudioOutput, VideoOutput
+    from pytrickle.stream_processor import StreamProcessor, VideoProcessingResult
+
+    assert (pytrickle.StreamProcessor, pytrickle.FrameSkipConfig) == (StreamProcessor, FrameSkipConfig)
+    assert (pytrickle.OverlayConfig, pytrickle.OverlayMode) == (OverlayConfig, OverlayMode)
+    assert (pytrickle.VideoOutput, pytrickle.AudioOutput) == (VideoOutput, AudioOutput)
+    assert pytrickle.VideoProcessingResult is VideoProcessingResult is byoc_nb.VideoProcessingResult
+    assert {"StreamProcessor", "VideoFrame", "VideoOutput"} <= set(pytrickle.__all__)
+    assert len(pytrickle.__all__) == len(set(pytrickle.__all__))
+
+
+@pytest.mark.usefixtures("installed")
 def test_importing_the_package_alone_and_everything_in_it_works() -> None:
     pytrickle = importlib.import_module("pytrickle")
     assert pytrickle.VideoFrame is byoc_nb.VideoFrame

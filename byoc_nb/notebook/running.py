@@ -29,7 +29,8 @@ def run(shell: Any, notebook: Notebook, text: str, wanted: str = "") -> Cell:
         record(shell, notebook, code, current_cell(shell), result)
     if not result.success:
         raise CellRaised(f"the cell raised {type(result.error_before_exec or result.error_in_exec).__name__}")
-    return Cell(text, *find_processor(code, shell.user_ns, wanted), notebook, shell.user_ns)
+    whole = shell.transform_cell(text)  # also what a main block does with the functions
+    return Cell(text, *find_processor(whole, shell.user_ns, wanted), notebook, shell.user_ns)
 
 
 def of_file(spec: str) -> Cell:
