@@ -51,9 +51,16 @@ class Figures:
         fps = figures["fps_in"]
         return message | {
             "budget_ms": round(1000 / fps, 1) if fps else None,
-            "verdict": verdict(figures, lately) if server.active else {"text": message["state"], "good": True},
+            "verdict": self._verdict(session, figures, lately),
             "error": self._error(session),
         }
+
+    def _verdict(self, session: Any, figures: dict[str, Any], lately: _Count) -> dict[str, Any]:
+        if not self._server.active:
+            return {"text": "ended", "good": True}
+        if session.pipeline.hanging:
+            return {"text": "the processor hangs in a frame; pictures pass it by untouched", "good": False}
+        return verdict(figures, lately)
 
     def _lately(self, figures: dict[str, Any]) -> _Count:
         """What came in and was dropped within the window."""

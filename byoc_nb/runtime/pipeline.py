@@ -208,6 +208,7 @@ class Pipeline:
         """The frame goes to the encoder without the processor, which hangs."""
         if isinstance(item.frame, VideoFrame):
             self._processed.put(untouched(item.frame, item.trip))
+            self.newest = item.frame, item.frame
         else:
             self._processed.put(Processed(None, None, item.frame, item.frame.timestamp, None))
 

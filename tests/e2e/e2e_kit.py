@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbclient import NotebookClient
+from jupyter_client.manager import start_new_kernel
 
 CLIP = Path(__file__).parents[2] / "notebooks" / "bigbuckbunny.mp4"  # 1280x720 at 25 fps, 132 pictures, with sound
 
@@ -30,36 +29,31 @@ class Kernel:
     """A notebook that is typed cell by cell into a real ipykernel."""
 
     def __init__(self, folder: Path) -> None:
-        self._book = nbformat.v4.new_notebook()
-        self._client = NotebookClient(
-            self._book,
-            kernel_name="python3",
-            timeout=90,
-            allow_errors=True,
-            resources={"metadata": {"path": str(folder)}},
-        )
+        self._folder = folder
 
     def __enter__(self) -> Kernel:
-        self._setup = self._client.setup_kernel()
-        self._setup.__enter__()
+        self._manager, self._client = start_new_kernel(kernel_name="python3", cwd=str(self._folder))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._setup.__exit__(*error)
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=False)
 
     def run(self, code: str) -> Ran:
-        cell = nbformat.v4.new_code_cell(code)
-        self._book.cells.append(cell)
-        self._client.execute_cell(cell, len(self._book.cells) - 1)
         ran = Ran()
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                ran.text += output.text
-            elif output.output_type == "error":
-                ran.error = f"{output.ename}: {output.evalue}"
-            else:
-                ran.data |= output.data
-                ran.value += output.data.get("text/plain", "")
+
+        def take(message: dict[str, Any]) -> None:
+            content = message["content"]
+            match message["msg_type"]:
+                case "stream":
+                    ran.text += content["text"]
+                case "error":
+                    ran.error = f"{content['ename']}: {content['evalue']}"
+                case "execute_result" | "display_data":
+                    ran.data |= content["data"]
+                    ran.value += content["data"].get("text/plain", "")
+
+        self._client.execute_interactive(code, allow_stdin=False, timeout=90, output_hook=take)
         return ran
 
     def ok(self, code: str) -> Ran:

@@ -183,7 +183,7 @@ def test_two_presets_are_compared_by_a_key_and_outlive_the_server(tmp_path: Path
         book.run(4)
         book.page.wait_for_selector(".byoc-dashboard[data-state=live]")
         chosen = book.dashboard.get_by_label("Preset", exact=True)
-        assert chosen.locator("option").all_inner_texts() == ["plain", "vivid"]
+        book.until(lambda: chosen.locator("option").all_inner_texts() == ["plain", "vivid"])
         chosen.select_option("plain")
         book.dashboard.get_by_role("button", name="Load").click()
         book.until(lambda: book.dashboard.get_by_label("preset in force").inner_text() == "A: plain")

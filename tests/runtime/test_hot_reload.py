@@ -419,6 +419,7 @@ def test_a_processor_that_hangs_is_told_with_its_line_and_passed_by(rig, monkeyp
     live = Live(made, fps=60, seconds=4.0)
     until(lambda: made.pipeline.hanging)
     live.some(20)
+    assert made.pipeline.newest[0] is made.pipeline.newest[1], "what passes by is what is seen"
     assert "release.wait(WAIT)" in made.stats.last_error
     assert "for over" in made.stats.last_error
     assert "in process_video_async" in caplog.text
