@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from kit import Trickle, until
+from kit import WAIT, Trickle, until
 
 from byoc_nb.trickle import TrickleServer
 
@@ -16,8 +16,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it f
 
 @pytest.fixture
 async def trickle() -> AsyncIterator[Trickle]:
-    """A running trickle server; `trickle.channel(name)` creates a channel and gives its URL."""
-    server = TrickleServer()
+    """A running trickle server; `trickle.channel(name)` creates a channel and gives its URL.
+
+    What a channel holds at its end can be read: a machine that is slow loses nothing.
+    """
+    server = TrickleServer(linger_seconds=WAIT)
     base = await server.start()
     yield Trickle(server, base)
     await server.stop()

@@ -19,6 +19,7 @@ from byoc_nb.runtime.ports import base_url
 from byoc_nb.runtime.server import StreamServer
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.trickle import TrickleServer
+from byoc_nb.trickle.channels import LINGER_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class LocalNetwork:
 
     def __init__(self, slot: ProcessorSlot, target: Any, *, host: str, port: int) -> None:
         self.server = StreamServer(target, host=host, port=port, slot=slot)
-        self.trickle = TrickleServer(base_path=TRICKLE_PATH)
+        self.trickle = TrickleServer(base_path=TRICKLE_PATH, linger_seconds=LINGER_SECONDS)
         self.trickle.mount(self.server.app, sweep=False)  # a camera that is off sends nothing, and comes back
         self._publishing = Publishing()
 

@@ -25,6 +25,7 @@ from byoc_nb.network.watching import Watching
 from byoc_nb.runtime import guard
 from byoc_nb.runtime.ports import ANYWHERE, PortInUse, base_url, free_port
 from byoc_nb.trickle import TrickleServer
+from byoc_nb.trickle.channels import LINGER_SECONDS
 from byoc_nb.trickle.hosting import set_up
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class RemoteNetwork:
         self.status: dict[str, Any] = {}  # what it said last
         self.active, self.ended = False, ""
         self._reach = reach or _reach(container.url, host)
-        self._trickle = TrickleServer(base_path=TRICKLE_PATH)
+        self._trickle = TrickleServer(base_path=TRICKLE_PATH, linger_seconds=LINGER_SECONDS)
         self._trickle.mount(self.app, sweep=False)  # a camera that is off sends nothing, and comes back
         self._runner: web.AppRunner | None = None
         self._channels: dict[str, str] = {}

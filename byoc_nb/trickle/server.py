@@ -31,7 +31,8 @@ class TrickleServer:
     """Channels over HTTP under `base_path`.
 
     `autocreate` lets a POST create the channel it names, `changefeed` keeps `_changes`; both are off, as in a
-    go-livepeer orchestrator. Bounds: `max_segment_bytes` a segment (413), `max_channels` (429). `stall_seconds` cuts a
+    go-livepeer orchestrator, and so is `linger_seconds`, for which the segments of a channel that has ended can be read
+    by who is behind. Bounds: `max_segment_bytes` a segment (413), `max_channels` (429). `stall_seconds` cuts a
     reader or a publisher that stops in mid-segment; an idle preconnect is never cut, it gets a `100 Continue` every
     `keepalive_seconds`. Methods are for the server's event loop only.
     """
@@ -42,6 +43,7 @@ class TrickleServer:
         base_path: str = "/",
         autocreate: bool = False,
         changefeed: bool = False,
+        linger_seconds: float = 0.0,
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
         max_channels: int = MAX_CHANNELS,
         stall_seconds: float = STALL_SECONDS,
@@ -52,6 +54,7 @@ class TrickleServer:
             time.monotonic,
             autocreate=autocreate,
             changefeed=changefeed,
+            linger_seconds=linger_seconds,
             max_segment_bytes=max_segment_bytes,
             max_channels=max_channels,
         )
@@ -196,7 +199,7 @@ class TrickleServer:
         return web.Response(text=head, headers={LATEST: head} | closed_header(channel))
 
     async def _get(self, request: web.Request, name: str, seq: int) -> web.StreamResponse:
-        channel = self._channels.find(name)
+        channel = self._channels.find_to_read(name, seq)
         reading = channel.read(seq)
         if reading.segment is None:
             headers = {SEQ: str(reading.seq), LATEST: str(reading.latest)}

@@ -117,3 +117,36 @@ def test_clearing_ends_the_changefeed_last() -> None:
     assert len(channels) == 0
     assert feed.closed
     assert b"".join(feed.segments[-1].chunks) == b'{"removed":["x"]}'
+
+
+def test_a_channel_that_ended_is_readable_while_it_lingers() -> None:
+    clock = Clock()
+    channels = Channels(clock, linger_seconds=10.0, max_channels=2)
+    for name in "abc":
+        writing = channels.create(name).write(-1)
+        writing.feed(name.encode(), clock())
+        writing.finish()
+        assert channels.remove(name)
+    assert channels.names() == []
+    with pytest.raises(Refused):
+        channels.find_to_read("a", 0)  # no more of them than channels
+    assert channels.find_to_read("b", 0).segments[0].chunks == [b"b"]
+    for seq in (-2, -1, 1):  # it has ended
+        with pytest.raises(Refused) as caught:
+            channels.find_to_read("b", seq)
+        assert caught.value.status == 404
+    with pytest.raises(Refused):
+        channels.find("b")  # nor can it be written
+    anew = channels.create("b")
+    assert channels.find_to_read("b", 0) is anew
+    clock.now += 10.0
+    with pytest.raises(Refused):
+        channels.find_to_read("c", 0)
+
+
+def test_without_lingering_a_channel_that_ended_is_gone() -> None:
+    channels = Channels(Clock())
+    channels.create("a").write(-1).feed(b"zero", 0.0)
+    channels.remove("a")
+    with pytest.raises(Refused):
+        channels.find_to_read("a", 0)

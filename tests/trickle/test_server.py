@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from byoc_nb.trickle import TrickleError, TrickleServer, server
+from byoc_nb.trickle import TrickleError, TrickleServer, TrickleSubscriber, server
 
 from .raw import Site, connect, until
 
@@ -279,3 +279,18 @@ async def test_idle_channels_are_swept_while_the_server_runs(monkeypatch: pytest
     await until(lambda: trickle.names() == ["_kept"])
     assert trickle.stats.swept == 1
     await trickle.stop()
+
+
+async def test_a_reader_that_is_behind_gets_the_end_of_a_channel_that_lingers(http) -> None:
+    lingering = TrickleServer(autocreate=True, linger_seconds=10.0)
+    url = await lingering.start() + "/ch"
+    try:
+        await publish(http, url, b"zero", b"one", b"two")
+        async with TrickleSubscriber(url, start=0) as subscriber:
+            read = [await (await anext(subscriber)).read()]
+            assert (await ask(http, "DELETE", url))[0] == 200
+            read += [await segment.read() async for segment in subscriber]
+        assert read == [b"zero", b"one", b"two"]
+        assert (await ask(http, "GET", f"{url}/-1"))[0] == 404
+    finally:
+        await lingering.stop()
