@@ -80,7 +80,8 @@ def test_an_error_is_exit_status_1_with_its_command(
     monkeypatch.setenv("BYOC_PORT", "eighty")
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert "error   port          BYOC_PORT is 'eighty', which is no port\n" + " " * 22 + "unset BYOC_PORT\n" in out
+    said = "error   port          BYOC_PORT: 'eighty' isn't a port (0 to 65535)"
+    assert f"{said}\n{' ' * 22}unset BYOC_PORT\n" in out
     assert out.endswith("The main job can't run before this is mended: port.\n")
     assert main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["ok"] is False

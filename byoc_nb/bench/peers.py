@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +33,7 @@ class NotReady(ByocError, RuntimeError):
     """A program that is to be measured didn't start."""
 
 
-class Peer:
+class Peer(ABC):
     """One that is measured: `name`, and the `workloads` that it has. `floor`: it does less than a container."""
 
     name: str
@@ -43,15 +44,15 @@ class Peer:
         """Why this can't be measured here; empty when it can."""
         return ""
 
+    @abstractmethod
     async def version(self) -> str:
         """What it calls itself."""
-        raise NotImplementedError
 
-    @contextlib.asynccontextmanager
-    async def run(self, workload: str, size: tuple[int, int], *, lossless: bool) -> AsyncIterator[tuple[Link, Meter]]:
+    @abstractmethod
+    def run(
+        self, workload: str, size: tuple[int, int], *, lossless: bool
+    ) -> contextlib.AbstractAsyncContextManager[tuple[Link, Meter]]:
         """A process that waits for its first byte; it is killed at the end. Raises NotReady."""
-        raise NotImplementedError
-        yield
 
 
 class Container(Peer):
@@ -59,9 +60,9 @@ class Container(Peer):
 
     workloads: tuple[str, ...] = ("pass", "float32", "uint8", "overload")
 
+    @abstractmethod
     def command(self, processor: str, port: int, *, lossless: bool) -> list[str]:
         """The program that serves the class `processor` on `port`."""
-        raise NotImplementedError
 
     @contextlib.asynccontextmanager
     async def run(self, workload: str, size: tuple[int, int], *, lossless: bool) -> AsyncIterator[tuple[Link, Meter]]:

@@ -1,4 +1,4 @@
-"""What several subcommands take: ports, channels, NAME=VALUE; and the end that a signal brings."""
+"""What several subcommands take: channels, NAME=VALUE; and the end that a signal brings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,6 @@ from byoc_nb.errors import ByocError
 
 Command = Callable[[str, Any, str], argparse.ArgumentParser]
 FAREWELL_SECONDS = 5.0  # for a source to end its channel
-
-
-def port(text: str) -> int:
-    """A port, 0 to 65535, for argparse."""
-    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text} isn't a port, 0 to 65535")
-    return int(text)
 
 
 def add_verify_tls(command: argparse.ArgumentParser) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import aiohttp
 
-from byoc_nb.commands.arguments import Command, add_verify_tls, assignments, port
+from byoc_nb.commands.arguments import Command, add_verify_tls, assignments
 from byoc_nb.errors import ByocError
 from byoc_nb.runtime.load import load_processor
+from byoc_nb.runtime.ports import port_number
 from byoc_nb.runtime.registration import Registration, variable
 from byoc_nb.runtime.server import run_processor
 
@@ -25,7 +26,7 @@ def add_commands(command: Command) -> None:
     """Add them."""
     serve = command("serve", _serve, "serve a processor, as its container would")
     serve.add_argument("processor", help="FILE.py, or FILE.py:NAME if the file holds several")
-    serve.add_argument("--port", type=port, default=8000, help="0 takes a free one (8000)")
+    serve.add_argument("--port", type=port_number, default=8000, help="0 takes a free one (8000)")
     serve.add_argument("--host", default="0.0.0.0", help="the address to listen at (0.0.0.0)")
     add_verify_tls(serve)
     serve.add_argument(

@@ -7,10 +7,10 @@ import asyncio
 import errno
 import sys
 
-from byoc_nb.commands.arguments import FAREWELL_SECONDS, Command, add_verify_tls, channel, port, until_signalled
+from byoc_nb.commands.arguments import FAREWELL_SECONDS, Command, add_verify_tls, channel, until_signalled
 from byoc_nb.network.output import copy
 from byoc_nb.network.source import Source
-from byoc_nb.runtime.ports import PortInUse, free_port
+from byoc_nb.runtime.ports import PortInUse, free_port, port_number
 from byoc_nb.trickle import TrickleServer
 
 
@@ -18,7 +18,7 @@ def add_commands(command: Command) -> None:
     """Add them."""
     server = command("trickle-server", _trickle_server, "run a trickle server")
     server.add_argument("--host", default="127.0.0.1", help="the address to listen at (127.0.0.1)")
-    server.add_argument("--port", type=port, default=3389, help="0 takes a free one (3389)")
+    server.add_argument("--port", type=port_number, default=3389, help="0 takes a free one (3389)")
     server.add_argument("--base-path", default="/", help="what stands in front of the channel's name (/)")
     server.add_argument(
         "--autocreate", action=argparse.BooleanOptionalAction, default=True, help="publishing makes the channel (yes)"

@@ -8,6 +8,7 @@ import re
 from byoc_nb.export.freeze import MAX_CONSTANT
 from byoc_nb.export.upstream import RUNTIMES
 from byoc_nb.export.weights import DOWNLOAD
+from byoc_nb.runtime.ports import port_number
 
 CONSTANT_HELP = "how big an array may be that no text makes again and goes along as it is (50MB)"
 
@@ -60,19 +61,13 @@ def add_image_options(parser: argparse.ArgumentParser, command: str, directory: 
         )
         parser.add_argument("--platform", default="", help="such as linux/amd64 (this machine's)")
     else:
-        parser.add_argument("--port", type=_port, default=8000, help="of this machine (8000)")
+        parser.add_argument("--port", type=port_number, default=8000, help="of this machine (8000)")
 
 
 def _weights(text: str) -> str:
     if text not in ("bake", "mount") and not text.startswith(DOWNLOAD):
         raise argparse.ArgumentTypeError(f"{text!r} isn't bake, mount or {DOWNLOAD}URL")
     return text
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 5 or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't a port, 0 to 65535")
-    return int(text)
 
 
 def size_in_bytes(text: str) -> int:

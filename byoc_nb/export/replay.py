@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar, cast
+from typing import IO, Any
 
 import numpy as np
 
 from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
+from byoc_nb.runtime.alone import load_alone
 from byoc_nb.runtime.host import HOOK_SECONDS, Host, release_memory
 from byoc_nb.runtime.stats import describe
-from byoc_nb.runtime.stream import Stream
 
 MAX_FRAMES = 60
 MAX_PIXELS = MAX_FRAMES * 640 * 360  # of all input frames together: larger pictures, fewer of them
@@ -80,13 +80,9 @@ def replay(
     `params`: what it is set to, as a new processor is after a reload. `count` frames, else as many as it does within
     the limits above. Raises what building, loading and the stream's hooks raise; an error in a frame is an outcome.
     """
-    host = Host(target, params)
+    host = load_alone(target, params or {})
     outcomes: list[Outcome] = []
-    began = 0.0
     try:
-        host.submit(host.build()).result()
-        host.submit(host.adopt(dict(params or {}), None)).result()
-        host.submit(host.start_stream(cast("Stream", _NoStream()))).result()
         began = time.monotonic()
         with file.open("wb") as pictures:
             for frame in frames(clip):
@@ -123,12 +119,3 @@ def _outcome(host: Host, frame: VideoFrame, pictures: IO[bytes]) -> Outcome:
     offset = pictures.tell()
     pictures.write(pixels)
     return Outcome(width, height, hashlib.sha256(pixels).hexdigest(), offset)
-
-
-class _NoStream:
-    """What a processor is told of its stream; what it publishes goes nowhere."""
-
-    params: ClassVar[Mapping[str, Any]] = {}
-
-    def publish_data(self, value: Any) -> bool:
-        return False

@@ -14,7 +14,7 @@ import aiohttp
 from byoc_nb.errors import ByocError
 from byoc_nb.network.publishing import Publishing
 from byoc_nb.network.source import Source
-from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.backlog import Policy
 from byoc_nb.runtime.ports import base_url
 from byoc_nb.runtime.server import StreamServer
 from byoc_nb.runtime.slot import ProcessorSlot

@@ -10,7 +10,7 @@ from byoc_nb.dashboard.hub import Hub
 from byoc_nb.network.container import Container
 from byoc_nb.network.remote import RemoteNetwork
 from byoc_nb.network.source import Source
-from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.backlog import Policy
 from byoc_nb.runtime.threads import LoopThread
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from byoc_nb.notebook.plot import png
 from byoc_nb.notebook.reloading import Reloading
 from byoc_nb.notebook.serving import Address, Serving, WorkbenchError
 from byoc_nb.notebook.watch import FileWatch
-from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.backlog import Policy
 from byoc_nb.runtime.registration import variable
 from byoc_nb.runtime.reload import Reload
 from byoc_nb.source import Notebook

@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 
 from byoc_nb.export.image import HELP
 from byoc_nb.export.options import add_check_options, add_export_options, add_image_options
+from byoc_nb.runtime.ports import port_number
 
 
 class _Help(Exception):
@@ -50,7 +51,6 @@ def _between(low: float, high: float, kind: type[int] | type[float], what: str) 
     return convert
 
 
-_port = _between(0, 65535, int, "a port (0 to 65535)")
 _fps = _between(1, 240, float, "a frame rate (1 to 240)")
 _seconds = _between(0.1, 3600, float, "a number of seconds (0.1 to 3600)")
 
@@ -76,7 +76,7 @@ def _add_streaming(command: Callable[[str, str], _Parser]) -> None:
     serve.add_argument("--processor", metavar="FILE.py", help="a processor in a file, served anew when it is saved")
     _add_source(serve)
     serve.add_argument(
-        "--port", type=_port, help="of the server; 0 takes a free one (as it is, else BYOC_PORT's value or 8000)"
+        "--port", type=port_number, help="of the server; 0 takes a free one (as it is, else BYOC_PORT's value or 8000)"
     )
     serve.add_argument("--host", help="address to listen on (as it is, else 127.0.0.1)")
     serve.add_argument(
@@ -90,7 +90,7 @@ def _add_streaming(command: Callable[[str, str], _Parser]) -> None:
     attach.add_argument("url", help="of the container, such as http://127.0.0.1:8000")
     _add_source(attach)
     attach.add_argument("--host", default="127.0.0.1", help="address that our channels are at (127.0.0.1)")
-    attach.add_argument("--port", type=_port, default=0, help="of our channels (a free one)")
+    attach.add_argument("--port", type=port_number, default=0, help="of our channels (a free one)")
     attach.add_argument("--reach", default="", help="how the container calls this machine (found from its URL)")
 
     source = command("source", "stream another source, or go elsewhere in the one that is streamed")

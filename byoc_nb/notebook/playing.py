@@ -13,7 +13,7 @@ from byoc_nb.network.source import Source
 from byoc_nb.network.sources.feed import awaited
 from byoc_nb.notebook.attaching import Attachment
 from byoc_nb.notebook.serving import Serving
-from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.backlog import Policy
 
 KINDS = ("testsrc", "webcam")  # of sources that have a word for themselves
 

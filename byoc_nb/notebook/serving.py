@@ -5,6 +5,7 @@ A cell that blocks the kernel costs the stream nothing. Methods belong to the no
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
@@ -20,7 +21,8 @@ from byoc_nb.network.local import LocalNetwork
 from byoc_nb.network.source import Source
 from byoc_nb.notebook.cells import Cell
 from byoc_nb.notebook.reloading import LoadError
-from byoc_nb.runtime.pipeline import Policy
+from byoc_nb.runtime.backlog import Policy
+from byoc_nb.runtime.ports import port_number
 from byoc_nb.runtime.server import StreamServer
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import describe
@@ -50,10 +52,10 @@ class Address:
     def wanted(port: int | None, host: str | None, runs: Address | None) -> Address:
         """What is left out is as it `runs`, else BYOC_PORT's and ours alone; raises WorkbenchError."""
         if port is None:
-            found = os.environ.get("BYOC_PORT", "8000")
-            if runs is None and not (found.isdecimal() and int(found) <= 65535):
-                raise WorkbenchError(f"BYOC_PORT is {found!r}", hint="give it a port, 0 to 65535")
-            port = runs.port if runs else int(found)
+            try:
+                port = runs.port if runs else port_number(os.environ.get("BYOC_PORT", "8000"))
+            except argparse.ArgumentTypeError as error:
+                raise WorkbenchError(f"BYOC_PORT: {error}", hint="give it one, or unset it") from None
         return Address(host or (runs.host if runs else "127.0.0.1"), port)
 
 

@@ -6,14 +6,14 @@ import contextlib
 import time
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, TypeVar
 
 from byoc_nb import params as params_
 from byoc_nb.errors import ByocError
 from byoc_nb.frames import AudioFrame, VideoFrame
+from byoc_nb.runtime.alone import load_alone
 from byoc_nb.runtime.host import HOOK_SECONDS, Host, release_memory
 from byoc_nb.runtime.stats import describe
-from byoc_nb.runtime.stream import Stream
 from byoc_nb.runtime.trip import Trip
 from byoc_nb.runtime.work import Done, process_audio, process_video
 
@@ -97,18 +97,11 @@ class Player:
             values = params_.as_dict(held)
         else:
             values = self._wanted
-        host = Host(self._target, values)
         try:
-            host.submit(host.build()).result()
-            host.submit(host.adopt(values, None)).result()
-            host.submit(host.start_stream(cast("Stream", _NoStream()))).result()
-        except BaseException as error:
-            host.close_soon()
-            if not isinstance(error, Exception):
-                raise
+            return load_alone(self._target, values)
+        except Exception as error:
             name = getattr(self._target, "__name__", type(self._target).__name__)
             raise ReplayError(f"{name} could not be loaded once more: {describe(error)}", hint="mend it") from error
-        return host
 
     def _close(self) -> None:
         host, self._host = self._host, None
@@ -119,12 +112,3 @@ class Player:
         host.close()
         del host
         release_memory()
-
-
-class _NoStream:
-    """What a processor is told of its stream; what it publishes goes nowhere."""
-
-    params: ClassVar[Mapping[str, Any]] = {}
-
-    def publish_data(self, value: Any) -> bool:
-        return False

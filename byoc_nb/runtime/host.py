@@ -178,6 +178,20 @@ class Host:
 
     # ---- from elsewhere
 
+    async def end_stream(self) -> None:
+        """Run the stop hooks if there is a stream, within a few seconds; what they raise is logged."""
+        name = self.processor.name
+        try:
+            future = asyncio.wrap_future(self.submit(self.stop_stream()))
+        except ProcessorExited:
+            return  # it was replaced and has ended, its hooks were run then
+        await asyncio.wait({future}, timeout=HOOK_SECONDS)
+        if not future.done():
+            future.cancel()
+            logger.warning("the stop hooks of %s took over %.0f s", name, HOOK_SECONDS)
+        elif not future.cancelled() and (error := future.exception()) is not None:
+            logger.warning("a stop hook of %s raised", name, exc_info=error)
+
     def close(self) -> None:
         """End the thread. Python code that blocks it is interrupted; what can't be is left behind and logged."""
         if self.thread.stop(HOOK_SECONDS):

@@ -1,8 +1,7 @@
 """The way of a frame through the container: decode, process, encode, each on a thread of its own.
 
-The queues between them are short. Under the `live` policy a processor that is too slow for its input gets the newest
-picture, and after a stall the oldest ones give way where too many wait: both are counted as dropped. Under `lossless`
-the decoder waits. Bytes go in and out through two queues that the io loop serves.
+The queues between them are short; `backlog` tells what becomes of frames that a processor is too slow for. Bytes go in
+and out through two queues that the io loop serves.
 """
 
 from __future__ import annotations
@@ -12,17 +11,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
 
 from byoc_nb.dialects import Processor
 from byoc_nb.frames import AudioFrame, VideoFrame
 from byoc_nb.media.decode import Decoder
+from byoc_nb.runtime.backlog import SOUNDS_A_PICTURE, Backlog, Policy, Waiting
 from byoc_nb.runtime.egress import TimedChunk
 from byoc_nb.runtime.encoding import Processed, encode_all
 from byoc_nb.runtime.host import Host
-from byoc_nb.runtime.pace import Pace
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed, CrossQueue
@@ -32,23 +29,13 @@ from byoc_nb.runtime.work import process_audio, process_video, untouched
 
 logger = logging.getLogger(__name__)
 
-Policy = Literal["live", "lossless"]
-
-WAITING_FRAMES = 8  # pictures before a processor, which catches up after a stall of 0.25 s at 30 fps
 ENCODING_FRAMES = 4  # pictures between processor and encoder
-SOUNDS_A_PICTURE = 32  # how many sounds take as much room in a queue: 5 s of AAC alone, and no burst displaces pictures
 WAITING_BYTES = 4 << 20  # between the network and the decoder, and between the encoder and the network
-TOO_SLOW = "processor too slow"
 RETURNED_NONE = "processor returned None"
 HUNG = "processor hung"
 Observer = Callable[[VideoFrame, Processor], None]
 Received = tuple[bytes, float]  # with time.monotonic() when they came in
 CUT = None  # in place of bytes: those before were broken off, those after come from elsewhere in the stream
-
-
-class _Input(NamedTuple):
-    frame: VideoFrame | AudioFrame
-    trip: Trip
 
 
 class Pipeline:
@@ -70,11 +57,7 @@ class Pipeline:
         # Each hears of a picture before the processor gets it, on the processor's thread; must neither raise nor wait
         self.observers: tuple[Observer, ...] = ()
         self._decoder, self._slot, self._stats, self._policy = decoder, slot, stats, policy
-        self._frames: CrossQueue[_Input] = CrossQueue(
-            WAITING_FRAMES * SOUNDS_A_PICTURE,
-            weigh=lambda item: SOUNDS_A_PICTURE if isinstance(item.frame, VideoFrame) else 1,
-            make_room=self._drop_oldest if policy == "live" else None,
-        )
+        self._frames = Backlog(policy, stats)
         self._processed: CrossQueue[Processed] = CrossQueue(
             ENCODING_FRAMES * SOUNDS_A_PICTURE,
             weigh=lambda item: 1 if item.picture is None else SOUNDS_A_PICTURE,
@@ -83,8 +66,7 @@ class Pipeline:
             threading.Thread(target=work, name=f"byoc-{name}", daemon=True)
             for name, work in (("decode", self._decode), ("encode", self._encode))
         ]
-        self._pace, self._watchdog = Pace(), Watchdog()
-        self._skip = self._outrun if policy == "live" else lambda item, waiting: False
+        self._watchdog = Watchdog()
         self._lock = threading.Lock()
         self._serving: Host | None = None  # the processor that gets the frames
         self._handed_over = threading.Event()
@@ -190,10 +172,9 @@ class Pipeline:
     def _queue(self, frame: VideoFrame | AudioFrame, received: float) -> None:
         if isinstance(frame, VideoFrame):
             self._stats.frame_in()
-            self._pace.came(frame.seconds)
         else:
             self._stats.audio_in += 1
-        item = _Input(frame, Trip(received))
+        item = Waiting(frame, Trip(received))
         if self._policy == "live" and (hang := self._watchdog.look()) is not None:
             self._stats.error("the processor hangs", hang)
             logger.warning("the processor's thread is here:\n%s", hang.stack)
@@ -204,7 +185,7 @@ class Pipeline:
         else:
             self._frames.put(item)
 
-    def _pass_by(self, item: _Input) -> None:
+    def _pass_by(self, item: Waiting) -> None:
         """The frame goes to the encoder without the processor, which hangs."""
         if isinstance(item.frame, VideoFrame):
             self._processed.put(untouched(item.frame, item.trip))
@@ -212,34 +193,13 @@ class Pipeline:
         else:
             self._processed.put(Processed(None, None, item.frame, item.frame.timestamp, None))
 
-    def _drop_oldest(self, waiting: deque[_Input]) -> None:
-        """The oldest picture where four wait, else the oldest sound."""
-        pictures = [index for index, item in enumerate(waiting) if isinstance(item.frame, VideoFrame)]
-        if len(pictures) >= WAITING_FRAMES:
-            del waiting[pictures[0]]
-            self._stats.drop(TOO_SLOW)
-        else:
-            del waiting[next(index for index, item in enumerate(waiting) if isinstance(item.frame, AudioFrame))]
-            self._stats.audio_dropped += 1
-
-    def _outrun(self, item: _Input, waiting: deque[_Input]) -> bool:
-        """Whether the processor is behind for good and a newer picture than this one waits for it."""
-        if not (
-            isinstance(item.frame, VideoFrame)
-            and self._pace.behind
-            and any(isinstance(other.frame, VideoFrame) for other in waiting)
-        ):
-            return False
-        self._stats.drop(TOO_SLOW)
-        return True
-
     # ---- the processor's thread
 
     async def _pump(self, host: Host) -> None:
         """Feed frames to one processor until another is current or the input is over."""
         try:
             while True:
-                item = await self._frames.aget(stop=lambda: self._slot.current is not host, skip=self._skip)
+                item = await self._frames.aget(stop=lambda: self._slot.current is not host, skip=self._frames.skip)
                 if item is None:
                     self._hand_over(host)
                     return
@@ -247,7 +207,7 @@ class Pipeline:
                 async with host.working:
                     await self._process(host, item)
                 if isinstance(item.frame, VideoFrame):
-                    self._pace.took(time.monotonic() - began)
+                    self._frames.pace.took(time.monotonic() - began)
                 await asyncio.sleep(0)  # a processor that never waits would leave parameters and exchanges no turn
         except Closed:
             self._finish(host)
@@ -279,7 +239,7 @@ class Pipeline:
         self._handed_over.set()
         return True
 
-    async def _process(self, host: Host, item: _Input) -> None:
+    async def _process(self, host: Host, item: Waiting) -> None:
         """One frame through the processor, and on to the encoder unless another one serves meanwhile."""
         self._watchdog.begin()
         if isinstance(item.frame, VideoFrame):

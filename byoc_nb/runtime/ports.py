@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import socket
 
 from byoc_nb.errors import ByocError
@@ -15,6 +16,13 @@ class PortInUse(ByocError, OSError):
     def __init__(self, port: int, free: int) -> None:
         self.port, self.free = port, free
         super().__init__(f"port {port} is already in use", hint=f"port {free} is free")
+
+
+def port_number(text: str) -> int:
+    """A port that somebody typed, 0 to 65535; raises argparse.ArgumentTypeError, whose text says so."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 5 or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a port (0 to 65535)")
+    return int(text)
 
 
 def free_port(host: str, near: int = 0) -> int:

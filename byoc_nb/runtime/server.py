@@ -22,8 +22,8 @@ from byoc_nb.dialects import default_name
 from byoc_nb.errors import ByocError
 from byoc_nb.media.h264 import encoders
 from byoc_nb.runtime import rest
+from byoc_nb.runtime.backlog import Policy
 from byoc_nb.runtime.host import Host
-from byoc_nb.runtime.pipeline import Policy
 from byoc_nb.runtime.ports import PortInUse, free_port
 from byoc_nb.runtime.registration import Registration, variable
 from byoc_nb.runtime.requests import Busy, NoStream, StreamStart, check_stream_params

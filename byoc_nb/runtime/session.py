@@ -12,10 +12,11 @@ from typing import Any
 
 from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
+from byoc_nb.runtime.backlog import TOO_SLOW, Policy
 from byoc_nb.runtime.channels import Control, Data, Events
 from byoc_nb.runtime.egress import LAST_BYTES_SECONDS, TimedChunk, publish_segments
 from byoc_nb.runtime.host import Host
-from byoc_nb.runtime.pipeline import CUT, TOO_SLOW, Pipeline, Policy
+from byoc_nb.runtime.pipeline import CUT, Pipeline
 from byoc_nb.runtime.requests import StreamStart
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
@@ -104,7 +105,7 @@ class StreamSession:
         served = self.pipeline.serving if finished else None
         for host in dict.fromkeys((served, current if current is not self.pipeline.serving else None)):
             if host is not None:
-                await self._slot.stop_stream(host)
+                await host.end_stream()
         if self._egress_task is not None:
             await asyncio.wait([self._egress_task], timeout=LAST_BYTES_SECONDS)
         if self._data_task is not None:
@@ -169,7 +170,7 @@ class StreamSession:
             old.close_soon()
 
     async def _stop_and_close(self, old: Host) -> None:
-        await self._slot.stop_stream(old)
+        await old.end_stream()
         await asyncio.to_thread(old.close)
 
     # ---- bytes in and out

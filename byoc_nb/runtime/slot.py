@@ -14,11 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any
 
 from byoc_nb import params as params_
-from byoc_nb.frames import VideoFrame
-from byoc_nb.runtime.host import HOOK_SECONDS, Host, ProcessorExited, release_memory, set_since
+from byoc_nb.runtime.freeing import replace_freed
+from byoc_nb.runtime.host import HOOK_SECONDS, Host, ProcessorExited, set_since
 from byoc_nb.runtime.load_time import LoadTimeChanges
 from byoc_nb.runtime.reload import Reload, Trial
 from byoc_nb.runtime.stats import describe
@@ -35,10 +36,10 @@ class ProcessorSlot:
     def __init__(self) -> None:
         self.current: Host | None = None
         self.reloads = 0
-        self._replacing = threading.RLock()  # one exchange at a time
+        self.replacing = threading.RLock()  # held during an exchange
         self._lock = threading.Lock()  # for what an exchange and a stream's beginning or end both touch; held briefly
         self._stream: Stream | None = None
-        self._load_time = LoadTimeChanges(self._replacing, self._load_with)
+        self._load_time = LoadTimeChanges(self.replacing, self._load_with)
         self._closed = False
 
     async def load(self, target: Any, held: Mapping[str, Any] | None = None) -> None:
@@ -60,7 +61,7 @@ class ProcessorSlot:
         the processor doesn't come back from a frame, and what the code raises.
         """
         began = time.perf_counter()
-        with self._replacing:
+        with self.replacing:
             host, stream = self.current, self._stream
             if host is None:
                 raise RuntimeError("no processor is loaded")
@@ -99,13 +100,13 @@ class ProcessorSlot:
         `held` gives the parameters to go on with, else they are those that are set when it serves.
         """
         if free_first and self.current is not None:
-            return self._replace_alone(target, timeout, why)
+            return replace_freed(self, target, timeout, why)
         began = time.perf_counter()
-        with self._replacing:
+        with self.replacing:
             old, stream = self.current, self._stream
             self.accept()
             dropped = stream.frames_dropped() if stream else 0
-            held = held or self._held
+            held = held or self.held
             host = Host(target, held())
             try:
                 host.submit(host.build()).result(timeout)
@@ -198,33 +199,12 @@ class ProcessorSlot:
         else:
             host.trial = trial
 
-    def _held(self) -> dict[str, Any]:
-        """The parameters that were set."""
-        return params_.chosen(self.current.processor.values) if self.current else {}
-
-    def _replace_alone(self, target: Any, timeout: float | None, why: str) -> Reload:
-        """`replace` with the old processor released before the new one is built."""
-        began = time.perf_counter()
-        with self._replacing:
-            before, old = self._held(), self.current
-            assert old is not None
-            old_target, old_thread = old.processor.target, old.thread
-            del old
-            self.replace(_pass_through, timeout)
-            self.accept()
-            old_thread.join(HOOK_SECONDS)
-            release_memory()
-            try:
-                reload = self.replace(target, timeout, held=lambda: before | self._held(), why=why)
-            except BaseException as error:
-                try:
-                    self.replace(old_target, held=lambda: before | self._held())
-                except Exception as second:
-                    raise error from second
-                raise
-            self.accept()  # there is nothing to go back to but the pass-through
-        reload.seconds = time.perf_counter() - began
-        return reload
+    def held(self, changes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+        """The parameters that were set, with these changes."""
+        if self.current is None:
+            return dict(changes)
+        values = self.current.processor.values
+        return params_.chosen(params_.merge(values, changes, ignore_unknown=True) if changes else values)
 
     # ---- parameters
 
@@ -254,12 +234,7 @@ class ProcessorSlot:
         if params_.load_time(params_.merge(old, changes, ignore_unknown=True)) == params_.load_time(old):
             host.submit(host.set_params(changes, ignore_unknown=True)).result()
         else:
-            self.replace(host.processor.target, held=lambda: self._merged(changes), why=LOAD_TIME)
-
-    def _merged(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        if self.current is None:
-            return dict(changes)
-        return params_.chosen(params_.merge(self.current.processor.values, changes, ignore_unknown=True))
+            self.replace(host.processor.target, held=lambda: self.held(changes), why=LOAD_TIME)
 
     # ---- streams
 
@@ -275,7 +250,7 @@ class ProcessorSlot:
         except BaseException:
             current = self.close_stream()
             if current is not None and current is not host:  # replaced meanwhile
-                await self.stop_stream(current)
+                await current.end_stream()
                 host.give_up()
             else:
                 with contextlib.suppress(ProcessorExited):  # a start that is still in work is followed by its stop
@@ -291,31 +266,12 @@ class ProcessorSlot:
         self.accept()
         return current
 
-    async def stop_stream(self, host: Host) -> None:
-        """Run the stop hooks of `host` if it has a stream, within a few seconds; what they raise is logged."""
-        name = host.processor.name
-        try:
-            future = asyncio.wrap_future(host.submit(host.stop_stream()))
-        except ProcessorExited:
-            return  # it was replaced and has ended, its hooks were run then
-        await asyncio.wait({future}, timeout=HOOK_SECONDS)
-        if not future.done():
-            future.cancel()
-            logger.warning("the stop hooks of %s took over %.0f s", name, HOOK_SECONDS)
-        elif not future.cancelled() and (error := future.exception()) is not None:
-            logger.warning("a stop hook of %s raised", name, exc_info=error)
-
     def close(self) -> None:
         """Free the processor and its thread; a replacement that is still loading is given up."""
         with self._lock:
             self._closed = True
             host, self.current = self.current, None
-        if host is not None and host.trial is not None:
-            host.trial.accept()
         if host is not None:
+            if host.trial is not None:
+                host.trial.accept()
             host.close()
-
-
-def _pass_through(frame: VideoFrame) -> VideoFrame:
-    """A processor for the time between two that don't fit into memory together."""
-    return frame

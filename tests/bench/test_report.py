@@ -115,6 +115,9 @@ class Missing(Peer):
 
     name, workloads = "missing", ("pass",)
 
+    async def version(self) -> str:
+        return "0"
+
     @contextlib.asynccontextmanager
     async def run(self, workload: str, size: tuple[int, int], *, lossless: bool) -> AsyncIterator[tuple[Link, Meter]]:
         await asyncio.sleep(0)

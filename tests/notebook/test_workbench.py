@@ -424,7 +424,7 @@ def test_the_port_stays_as_it_is_until_another_is_asked_for(bench, port, monkeyp
     bench.serve("testsrc", size=(96, 64), fps=10)
     assert bench.urls["rest"].endswith(f":{port}")
     bench.stop()
-    with pytest.raises(WorkbenchError, match="BYOC_PORT is 'eighty'"):
+    with pytest.raises(WorkbenchError, match="BYOC_PORT: 'eighty' isn't a port"):
         bench.serve()
 
 

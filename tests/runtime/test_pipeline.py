@@ -19,7 +19,8 @@ from byoc_nb.dialects import VideoProcessingResult
 from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
 from byoc_nb.processor import FrameProcessor
-from byoc_nb.runtime.pipeline import CUT, ENCODING_FRAMES, TOO_SLOW, WAITING_FRAMES, Pipeline
+from byoc_nb.runtime.backlog import TOO_SLOW, WAITING_FRAMES
+from byoc_nb.runtime.pipeline import CUT, ENCODING_FRAMES, Pipeline
 from byoc_nb.runtime.slot import ProcessorSlot
 from byoc_nb.runtime.stats import StreamStats
 from byoc_nb.runtime.threads import Closed
@@ -434,6 +435,7 @@ def test_a_swap_happens_between_two_frames_and_loses_none(rig):
         made.send(parts[0], parts[1])
         until(lambda: len(seen) > 20)
         for label in ("two", "three"):
+            until(lambda: made.newest_input() is not None)
             made.slot.replace(named(label, seen=seen))
         made.send(parts[2], parts[3])
         made.end()

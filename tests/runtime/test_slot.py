@@ -334,13 +334,13 @@ async def test_hooks_are_called_once_and_in_order(slot):
     host = await slot.open_stream(FakeStream(slot, {"a": 1}))
     assert slot.close_stream() is host
     for _ in range(2):
-        await slot.stop_stream(host)
+        await host.end_stream()
     assert host.processor.instance.calls == [("start", {"a": 1}), "stop", "shutdown"]
 
 
 async def test_a_processor_without_a_stream_is_not_stopped(slot):
     await slot.load(Plain)
-    await slot.stop_stream(slot.current)
+    await slot.current.end_stream()
     assert slot.current.processor.instance.calls == []
 
 
@@ -354,7 +354,7 @@ async def test_a_start_hook_that_fails_leaves_the_slot_ready(slot, error):
     await slot.load(Fails)
     with pytest.raises((ValueError, ProcessorExited), match="not today"):
         await slot.open_stream(FakeStream(slot, {"fail": True}))
-    await slot.stop_stream(slot.current)
+    await slot.current.end_stream()
     assert slot.current.processor.instance.calls == []
     assert await slot.open_stream(FakeStream(slot)) is slot.current
 
@@ -367,7 +367,7 @@ async def test_a_stop_hook_that_fails_is_logged_and_shutdown_still_runs(slot, er
 
     await slot.load(Fails)
     host = await slot.open_stream(FakeStream(slot))
-    await slot.stop_stream(host)
+    await host.end_stream()
     assert host.processor.instance.calls == [("start", {}), "shutdown"]
     assert "a stop hook of fails raised" in caplog.text
     assert host.thread.alive
@@ -382,7 +382,7 @@ async def test_a_stop_hook_that_hangs_is_given_up(slot, monkeypatch, caplog):
 
     await slot.load(Hangs)
     host = await slot.open_stream(FakeStream(slot))
-    await slot.stop_stream(host)
+    await host.end_stream()
     assert "took over" in caplog.text
 
 
@@ -390,7 +390,7 @@ async def test_stopping_a_processor_whose_thread_is_gone_is_silent(slot, caplog)
     await slot.load(Plain)
     host = await slot.open_stream(FakeStream(slot))
     host.close()
-    await slot.stop_stream(host)
+    await host.end_stream()
     assert not caplog.records
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shlex
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from byoc_nb.commands.checks.finding import Finding, error, good, note
-from byoc_nb.runtime.ports import free_port
+from byoc_nb.runtime.ports import free_port, port_number
 
 TESTED = (3, 11)
 GIBIBYTE = 1 << 30
@@ -60,10 +61,10 @@ def disk() -> Finding:
 
 def port() -> Finding:
     """The one that `%byoc serve` takes."""
-    wanted = os.environ.get("BYOC_PORT", "8000")
-    if not wanted.isascii() or not wanted.isdecimal() or int(wanted) > 65_535:
-        return error("port", f"BYOC_PORT is {wanted!r}, which is no port", "unset BYOC_PORT")
-    number = int(wanted)
+    try:
+        number = port_number(os.environ.get("BYOC_PORT", "8000"))
+    except argparse.ArgumentTypeError as wrong:
+        return error("port", f"BYOC_PORT: {wrong}", "unset BYOC_PORT")
     if number == 0:
         return good("port", "any that is free (BYOC_PORT is 0)")
     found = free_port("127.0.0.1", near=number - 1)
