@@ -30,7 +30,11 @@ class Waiting(NamedTuple):
 
 
 class Backlog(CrossQueue[Waiting]):
-    """A queue of decoded frames; what gives way is counted in `stats`. `pace` is to be told how long pictures took."""
+    """A queue of decoded frames; what gives way is counted in `stats`.
+
+    `pace` is to be told how long pictures took. `overflowed` counts the pictures that found no room, without those that
+    a processor which is always too slow leaves out.
+    """
 
     def __init__(self, policy: Policy, stats: StreamStats) -> None:
         live = policy == "live"
@@ -40,6 +44,7 @@ class Backlog(CrossQueue[Waiting]):
             make_room=self._drop_oldest if live else None,
         )
         self.pace = Pace()
+        self.overflowed = 0
         self.skip = self._outrun if live else lambda item, waiting: False  # for `aget`
         self._stats = stats
 
@@ -54,6 +59,7 @@ class Backlog(CrossQueue[Waiting]):
         pictures = [index for index, item in enumerate(waiting) if isinstance(item.frame, VideoFrame)]
         if len(pictures) >= WAITING_FRAMES:
             del waiting[pictures[0]]
+            self.overflowed += 1
             self._stats.drop(TOO_SLOW)
         else:
             del waiting[next(index for index, item in enumerate(waiting) if isinstance(item.frame, AudioFrame))]

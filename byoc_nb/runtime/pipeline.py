@@ -132,6 +132,11 @@ class Pipeline:
         self._stats.forget_errors()
 
     @property
+    def overflowed(self) -> int:
+        """How many pictures found the queue before the processor full."""
+        return self._frames.overflowed
+
+    @property
     def hanging(self) -> bool:
         """Whether the processor was found not to come back from a frame; then frames pass it by."""
         return self._watchdog.hanging

@@ -12,7 +12,7 @@ from typing import Any
 
 from byoc_nb.frames import VideoFrame
 from byoc_nb.media.decode import Decoder
-from byoc_nb.runtime.backlog import TOO_SLOW, Policy
+from byoc_nb.runtime.backlog import Policy
 from byoc_nb.runtime.channels import Control, Data, Events
 from byoc_nb.runtime.egress import LAST_BYTES_SECONDS, TimedChunk, publish_segments
 from byoc_nb.runtime.host import Host
@@ -138,7 +138,7 @@ class StreamSession:
     # ---- hot reload: what the slot and the pipeline ask
 
     def frames_dropped(self) -> int:
-        return self.stats.dropped[TOO_SLOW]
+        return self.pipeline.overflowed
 
     def newest_input(self) -> VideoFrame | None:
         return self.pipeline.newest[0].to("cpu") if self.pipeline.newest else None
