@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from kit import WAIT, Trickle, until
@@ -12,6 +13,13 @@ from kit import WAIT, Trickle, until
 from byoc_nb.trickle import TrickleServer
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two processes share the work, one has the end-to-end tests, the other what needs no browser."""
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts
+        item.add_marker(pytest.mark.xdist_group(room[0] if room[0] == "e2e" else "/".join(room)))
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ async def collect(url: str, **options: Any) -> list[bytes]:
 
 
 async def collect_json(url: str, into: list[Any]) -> None:
-    """The JSON objects of a channel, as they come."""
-    async with TrickleSubscriber(url) as channel:
+    """The JSON objects of a channel from its first on, as they come."""
+    async with TrickleSubscriber(url, start=0) as channel:
         async for segment in channel:
             into.append(json.loads(await segment.read()))

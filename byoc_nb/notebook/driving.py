@@ -18,6 +18,7 @@ from byoc_nb.notebook.reloading import Reloading
 from byoc_nb.notebook.serving import Address, Serving, WorkbenchError
 from byoc_nb.notebook.watch import FileWatch
 from byoc_nb.runtime.backlog import Policy
+from byoc_nb.runtime.interrupt import interrupted_afterwards
 from byoc_nb.runtime.registration import variable
 from byoc_nb.runtime.reload import Reload
 from byoc_nb.source import Notebook
@@ -259,8 +260,9 @@ class Driving:
             return False
         if self._serving is not None:
             self._params = params_.chosen(self._serving.values)
-        self._serving = self._attached = None
-        live.close()
+        with interrupted_afterwards():
+            self._serving = self._attached = None
+            live.close()
         return True
 
     # ---- parameters

@@ -9,8 +9,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
+
+from byoc_nb.runtime.interrupt import interrupted_afterwards
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,14 +63,12 @@ class LoopThread:
 
     def finish(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         """`run` what has to come to its end: an interrupt of the caller is raised when it has."""
-        future = self.submit(coroutine)
-        try:
-            return future.result(timeout)
-        except KeyboardInterrupt:
-            wait([future], timeout)
-            raise
-        finally:
-            future.cancel()
+        with interrupted_afterwards():
+            future = self.submit(coroutine)
+            try:
+                return future.result(timeout)
+            finally:
+                future.cancel()
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread's end; False if it takes longer than `timeout` seconds."""
