@@ -24,7 +24,11 @@ def run(shell: Any, notebook: Notebook, text: str, wanted: str = "") -> Cell:
     code = runnable(text, shell.transform_cell)
     if _awaits(code):
         raise CellError("the cell awaits at its top level", hint="move that into load_model")
-    result = shell.run_cell(code, store_history=False)
+    count, shell.execution_count = shell.execution_count, current_cell(shell)  # a traceback names this cell
+    try:
+        result = shell.run_cell(code, store_history=False)
+    finally:
+        shell.execution_count = count
     if result.error_before_exec is None:
         record(shell, notebook, code, current_cell(shell), result)
     if not result.success:

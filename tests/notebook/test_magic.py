@@ -187,6 +187,9 @@ def test_lines_of_an_error_are_those_of_the_cell_as_the_notebook_shows_it(notebo
     printed = notebook.run(text)
     assert "----> 4 raise ValueError('here')" in printed
     assert "      3 b = 2" in printed
+    assert f"Cell In[{notebook.results[-1].execution_count}], line 4" in printed
+    notebook.run("3 + 4")
+    assert notebook.results[-1].execution_count == notebook.results[-2].execution_count + 1
 
 
 def test_lines_of_a_syntax_error_are_those_of_the_cell(notebook: Notebook) -> None:
