@@ -182,7 +182,10 @@ def parse(parser: _Parser, line: str) -> argparse.Namespace | str:
         arguments, unknown = parser.parse_known_args(words)
         if unknown:
             prog = f"{parser.prog} {arguments.command}" if "command" in arguments else parser.prog
-            raise UsageError(f"{prog}: there is no {' '.join(unknown)} · {prog} --help shows how")
+            hint = f"{prog} --help shows how"
+            if getattr(arguments, "command", "") in ("serve", "attach") and not unknown[0].startswith("-"):
+                hint = f"--source {shlex.quote(unknown[0])} streams that"
+            raise UsageError(f"{prog}: there is no {' '.join(unknown)} · {hint}")
         return arguments
     except _Help as asked:
         return str(asked)

@@ -118,7 +118,7 @@ def test_what_each_command_takes(line: str, values: dict[str, Any]) -> None:
         ("serve --fps inf", "isn't a frame rate"),
         ("serve --policy fast", "invalid choice: 'fast'"),
         ("serve --unknown", "%byoc serve: there is no --unknown · %byoc serve --help"),
-        ("serve clip.mp4", "%byoc serve: there is no clip.mp4"),
+        ("serve clip.mp4", "%byoc serve: there is no clip.mp4 · --source clip.mp4 streams that"),
         ("record", "required: path"),
         ("record a.mp4 --seconds 0", "isn't a number of seconds"),
         ("record a.mp4 --channel both", "invalid choice"),
