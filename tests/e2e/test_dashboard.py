@@ -28,6 +28,9 @@ CELLS += [
     "frames(30)\n"
     "print('encoded', hub.encoded - before)",
 ]
+ANOTHER_VIEW = """import gc
+from byoc_nb.dashboard.widget import DashboardWidget
+display(*[one for one in gc.get_objects() if issubclass(type(one), DashboardWidget)])"""
 
 
 @pytest.mark.timeout(300)
@@ -102,8 +105,24 @@ def test_where_no_websocket_gets_through_the_kernels_messages_carry_it(tmp_path:
                 super(/dashboard/.test(address) ? "ws://127.0.0.1:9/" : address, ...more);
             }
         };"""
-    with open_book(tmp_path, CELLS, script=no_socket) as book:
+    with open_book(tmp_path, [*QUICKSTART_CELLS, ANOTHER_VIEW], script=no_socket) as book:
         for cell in (EXTENSION, PROCESSOR, SERVE):
             book.run(cell)
         live(book, "over messages")
         slide(book, "End", "> 240")
+
+        page = book.page  # another view asks where the server is; the answer is no news to this one
+        page.evaluate(
+            """() => {
+                const root = document.querySelector('.byoc-dashboard');
+                window.states = [];
+                new MutationObserver(() => window.states.push(root.dataset.state)).observe(
+                    root, { attributeFilter: ['data-state'] });
+            }"""
+        )
+        book.run(len(QUICKSTART_CELLS))
+        page.wait_for_function(
+            "() => document.querySelectorAll(\".byoc-dashboard[data-state='over messages']\").length === 2"
+        )
+        book.dashboard.get_by_role("slider", name="Strength").wait_for()  # the new one's
+        assert page.evaluate("() => window.states") == []

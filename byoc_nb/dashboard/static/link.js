@@ -25,7 +25,6 @@ class Link {
   constructor(model, on) {
     Object.assign(this, { model, on, socket: null, where: null, over: false, closed: false, attempt: 0 });
     Object.assign(this, { number: 0, waiting: new Map() });
-    this.view = `${Date.now()}-${++views}`;
     this.fromKernel = (message, buffers) => this.heard(message, buffers);
     model.on("msg:custom", this.fromKernel);
     this.here = setInterval(() => this.over && this.send({ type: "here" }), HERE_MS);
@@ -38,7 +37,8 @@ class Link {
 
   heard(message, buffers) {
     if (message.type === "where") {
-      const same = this.where?.token === message.token && this.socket?.readyState === WebSocket.OPEN;
+      const connected = this.over || this.socket?.readyState === WebSocket.OPEN;
+      const same = connected && this.where?.token === message.token; // the answer to another view
       this.where = message;
       if (!same) this.connect();
     } else if (message.type === "stopped") {
@@ -70,6 +70,7 @@ class Link {
     if (this.worked) return this.lost(); // it is the connection that is gone, not a way that is closed
     this.socket = null;
     this.over = true;
+    this.view = `${Date.now()}-${++views}`; // a new one: what was sent to another meanwhile was not heard
     this.on.state("over messages");
   }
 
