@@ -34,7 +34,7 @@ notebooks: $(READY)  ## run the notebooks and write their outputs anew
 	$(BIN)/python tests/e2e/notebooks_kit.py $(ARGS)
 
 test: $(READY) $(PYTRICKLE)/.ready $(DOCS)/.ready programs  ## run every test
-	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	BYOC_PYTRICKLE_PYTHON=$(abspath $(PYTRICKLE))/bin/python $(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 
 test-fast: $(READY)  ## the tests that need no other program and little time: under a minute on two cores
 	$(BIN)/python -m pytest $(FAST) $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from kit import WAIT, Trickle, until
@@ -15,11 +15,17 @@ from byoc_nb.trickle import TrickleServer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes share the work, one has the end-to-end tests, the other what needs no browser."""
-    for item in items:
-        room = item.path.relative_to(Path(__file__).parent).parts
-        item.add_marker(pytest.mark.xdist_group(room[0] if room[0] == "e2e" else "/".join(room)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where processes share the work, one has all end-to-end tests: two browsers at once would be slow ones."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Rooms(LoadScopeScheduling):  # type: ignore[misc]  # it is not typed
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "e2e" if file.startswith("tests/e2e/") else file
+
+    return Rooms(config, log)
 
 
 @pytest.fixture

@@ -213,8 +213,6 @@ class Hub:
                 viewer.look(visible=visible, wide=wide)
             case {"type": "drawn"}:
                 viewer.acknowledge()
-            case {"type": "here"}:
-                pass
             case dict():
                 if viewer.asking >= QUESTIONS:
                     return True

@@ -1,7 +1,7 @@
 """What goes over a dashboard's WebSocket beside the pictures: JSON objects, each with a `type`.
 
 The server sends `params`, `values`, `changed` (see `subject`), `stats` (`figures`), `log`, `presets`, `source`,
-`camera`, `stopped` and `refused`, and answers; a page sends its `token`, then `view`, `drawn`, `here`, what it asks for
+`camera`, `stopped` and `refused`, and answers; a page sends its `token`, then `view`, `drawn`, what it asks for
 (see `desk`), and its camera's pictures as binary messages.
 """
 

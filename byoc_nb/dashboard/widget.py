@@ -61,8 +61,9 @@ class DashboardWidget(anywidget.AnyWidget):
 
     def use(self, hub: Hub) -> None:
         """The server is this one now."""
+        if hub is not self._hub:
+            self._over_messages.clear()
         self._hub = hub
-        self._over_messages.clear()
         self._tell_where()
 
     def _tell_where(self) -> None:

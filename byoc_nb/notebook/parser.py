@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -183,7 +184,8 @@ def parse(parser: _Parser, line: str) -> argparse.Namespace | str:
         if unknown:
             prog = f"{parser.prog} {arguments.command}" if "command" in arguments else parser.prog
             hint = f"{prog} --help shows how"
-            if getattr(arguments, "command", "") in ("serve", "attach") and not unknown[0].startswith("-"):
+            takes_source = getattr(arguments, "command", "") in ("serve", "attach") and "--source" not in words
+            if takes_source and len(unknown) == 1 and not re.search(r"^-|^\d+$|\.py$", unknown[0]):
                 hint = f"--source {shlex.quote(unknown[0])} streams that"
             raise UsageError(f"{prog}: there is no {' '.join(unknown)} · {hint}")
         return arguments

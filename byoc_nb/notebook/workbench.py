@@ -24,6 +24,7 @@ from byoc_nb.notebook.driving import Driving
 from byoc_nb.notebook.exporting import Exporting
 from byoc_nb.notebook.local_image import LocalImage
 from byoc_nb.notebook.plot import png
+from byoc_nb.notebook.recording import current_cell
 from byoc_nb.notebook.serving import WorkbenchError
 from byoc_nb.notebook.show import Status, next_pair, nothing_runs, side_by_side
 from byoc_nb.notebook.sides import side
@@ -55,9 +56,9 @@ class Workbench(Driving):
         """Show the live dashboard under the cell that runs, once; raises WorkbenchError where there is no notebook."""
         if getattr(self._shell, "kernel", None) is None:
             raise WorkbenchError("only a notebook shows the dashboard", hint="run this in JupyterLab")
-        if self.hub is None or self._shell.execution_count == self._shown:
+        if self.hub is None or current_cell(self._shell) == self._shown:
             return
-        self._shown = self._shell.execution_count
+        self._shown = current_cell(self._shell)
         if self._dashboard is None:
             from byoc_nb.dashboard.widget import Dashboard
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
-from byoc_nb.runtime.host import Host
+from byoc_nb.runtime.host import Host, release_memory
 from byoc_nb.runtime.stream import Stream
 
 
@@ -20,7 +20,9 @@ def load_alone(target: Any, values: Mapping[str, Any]) -> Host:
         host.submit(host.adopt(dict(values), None)).result()
         host.submit(host.start_stream(cast("Stream", _NoStream()))).result()
     except BaseException:
-        host.close_soon()
+        host.close()
+        del host
+        release_memory()
         raise
     return host
 

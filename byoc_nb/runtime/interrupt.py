@@ -11,16 +11,25 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interrupted_afterwards() -> Iterator[None]:
-    """An interrupt that comes while the block runs is handled at its end. Only the main thread gets any."""
+    """An interrupt that comes while the block runs is handled at its end, a second one at once.
+
+    Only the main thread gets any.
+    """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+
+    def later(number: int, frame: FrameType | None) -> None:
+        came.append((number, frame))
+        if len(came) == 2:
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, later)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        if came:
+        if len(came) == 1:
             handler(*came[0])

@@ -105,7 +105,7 @@ class ProcessorSlot:
         with self.replacing:
             old, stream = self.current, self._stream
             self.accept()
-            dropped = stream.frames_dropped() if stream else 0
+            before, dropped = stream, stream.frames_dropped() if stream else 0
             held = held or self.held
             host = Host(target, held())
             try:
@@ -127,7 +127,7 @@ class ProcessorSlot:
             self.reloads += 1
             reload = Reload(host.processor.name, 0.0, False, 0, why, changed)
             self._hand_over(host, old, stream, reload)
-            reload.frames_lost = stream.frames_dropped() - dropped if stream else 0
+            reload.frames_lost = stream.frames_dropped() - (dropped if stream is before else 0) if stream else 0
             reload.seconds = time.perf_counter() - began
         return reload
 

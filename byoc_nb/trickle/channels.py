@@ -20,8 +20,8 @@ class Channels:
     `clock` gives monotonic seconds. `autocreate` lets a POST make the channel it names (a GET never does);
     `changefeed` keeps a channel `_changes` of JSON segments `{"added":["x"]}` and `{"removed":["x"]}`, the first of
     which announces `_changes` itself. Both are off in a go-livepeer orchestrator and on in http-trickle.
-    For `linger_seconds` the segments of a channel that has ended can be read; go-livepeer forgets them at once, and a
-    reader that is a segment behind loses the stream's end.
+    For `linger_seconds` the segments that a channel holds at its end can be read; go-livepeer forgets them at once, and
+    a reader that is a segment behind loses the stream's end.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Channels:
         return channel
 
     def find_to_read(self, name: str, seq: int) -> Channel:
-        """The channel that a GET names, or one that has ended and still holds segment `seq`. Raises `Refused` (404)."""
+        """The channel that a GET names, or one that has ended after segment `seq`. Raises `Refused` (404)."""
         self._forget()
         if name not in self._channels and name in self._ended:
             _, ended = self._ended[name]
-            if any(segment.seq == seq and segment.size for segment in ended.segments):
+            if 0 <= seq < ended.next_write:
                 return ended
         return self.find(name)
 
@@ -115,9 +115,10 @@ class Channels:
         return idle
 
     def clear(self) -> None:
-        """Close and forget every channel, the changefeed last."""
+        """Close and forget every channel, the changefeed last; none of them lingers."""
         for name in sorted(self._channels, key=CHANGEFEED.__eq__):
             self.remove(name)
+        self._ended.clear()
 
     def _forget(self) -> None:
         now = self._clock()

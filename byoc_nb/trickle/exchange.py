@@ -55,7 +55,9 @@ async def send_segment(
             await _changed(segment)
         headers = {"Content-Type": channel.mime, SEQ: str(reading.seq)}
         if not segment.size:
-            return web.Response(headers=headers | {LATEST: str(channel.next_write)} | closed_header(channel))
+            goes_on = any(later.seq > segment.seq and later.size for later in channel.segments)  # of one that lingers
+            end = {} if goes_on else closed_header(channel)
+            return web.Response(headers=headers | {LATEST: str(channel.next_write)} | end)
         if reading.seq != reading.latest:
             headers[LATEST] = str(reading.latest)
         response = web.StreamResponse(headers=headers)

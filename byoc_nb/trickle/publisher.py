@@ -133,13 +133,14 @@ class TricklePublisher:
                     with contextlib.suppress(TrickleError, TimeoutError):
                         async with asyncio.timeout(CLOSE_SECONDS):
                             await writer.close()
-        finally:
-            for writer in [*self._handed_out, *([self._ahead] if self._ahead else [])]:
-                await writer.drop()
-            if self._link is not None:
-                if delete:
+        finally:  # in steps, because a loop that ends cancels this, too
+            try:
+                for writer in [*self._handed_out, *([self._ahead] if self._ahead else [])]:
+                    await writer.drop()
+                if self._link is not None and delete:
                     await self._link.delete(self.url)
-                if self._given_session is None:
+            finally:
+                if self._link is not None and self._given_session is None:
                     await self._link.session.close()
 
     # -- where the channel stands --------------------------------------------------------------------------------------

@@ -142,15 +142,17 @@ class TrickleSubscriber:
         """Stop: a waiting iteration ends, the connections are closed. Idempotent."""
         self._closed = True
         ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.cancel()
-            await asyncio.wait([ahead])
-            if not ahead.cancelled() and ahead.exception() is None and isinstance(found := ahead.result(), Segment):
-                found.close()
-        if self._current is not None:
-            self._current.close()
-        if self._session is not None and self._given_session is None:
-            await self._session.close()
+        try:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait([ahead])
+                if not ahead.cancelled() and ahead.exception() is None and isinstance(found := ahead.result(), Segment):
+                    found.close()
+        finally:  # a loop that ends cancels this, too
+            if self._current is not None:
+                self._current.close()
+            if self._session is not None and self._given_session is None:
+                await self._session.close()
 
     async def __aenter__(self) -> TrickleSubscriber:
         return self

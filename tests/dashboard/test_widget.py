@@ -78,10 +78,13 @@ async def test_a_page_without_a_websocket_is_served_over_messages(serve):
     await auntil(lambda: sum(1 for _, buffers in widget.sent if buffers) == 3)
     widget.say(type="change", number=1, changes={"a": 1})
     await auntil(lambda: widget.texts("changed"))
+    widget.use(served.hub)  # shown under another cell
+    widget.say(type="drawn")
+    await auntil(lambda: sum(1 for _, buffers in widget.sent if buffers) == 4)
     assert len(served.hub.viewers) == 1
     await served.network.close()
     assert widget.texts("stopped")
-    widget.say(type="here")
+    widget.say(type="view", visible=False, wide=False)
     assert widget.sent[-1] == ({"type": "stopped"}, None)
 
 
@@ -89,8 +92,9 @@ async def test_views_that_have_gone_are_forgotten(serve):
     served = await serve(Pass)
     widget = Widget()
     widget.use(served.hub)
+    text = '{"type": "view", "visible": false, "wide": false}'
     for view in ("one", "two", "three"):
-        widget._received(widget, {"type": "message", "view": view, "text": '{"type": "here"}'}, [])
+        widget._received(widget, {"type": "message", "view": view, "text": text}, [])
         await auntil(lambda: served.hub.viewers)
         for viewer in list(served.hub.viewers):
             served.hub.detach(viewer)

@@ -28,9 +28,6 @@ CELLS += [
     "frames(30)\n"
     "print('encoded', hub.encoded - before)",
 ]
-ANOTHER_VIEW = """import gc
-from byoc_nb.dashboard.widget import DashboardWidget
-display(*[one for one in gc.get_objects() if issubclass(type(one), DashboardWidget)])"""
 
 
 @pytest.mark.timeout(300)
@@ -105,13 +102,13 @@ def test_where_no_websocket_gets_through_the_kernels_messages_carry_it(tmp_path:
                 super(/dashboard/.test(address) ? "ws://127.0.0.1:9/" : address, ...more);
             }
         };"""
-    with open_book(tmp_path, [*QUICKSTART_CELLS, ANOTHER_VIEW], script=no_socket) as book:
+    with open_book(tmp_path, [*QUICKSTART_CELLS, "%byoc serve"], script=no_socket) as book:
         for cell in (EXTENSION, PROCESSOR, SERVE):
             book.run(cell)
         live(book, "over messages")
         slide(book, "End", "> 240")
 
-        page = book.page  # another view asks where the server is; the answer is no news to this one
+        page = book.page  # another view is told where the server is; that is no news to this one
         page.evaluate(
             """() => {
                 const root = document.querySelector('.byoc-dashboard');

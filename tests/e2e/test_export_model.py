@@ -91,7 +91,7 @@ async def test_a_trained_model_serves_from_its_own_folder(kernel: Kernel, tmp_pa
             sys.executable, "smoke_test.py", f"http://127.0.0.1:{port}", cwd=folder, env=clean_variables(), stdout=-1
         )
         counted, _ = await asyncio.wait_for(smoke.communicate(), 120)
-        assert smoke.returncode == 0 and int(counted.split()[0]) > 0
+        assert smoke.returncode == 0 and counted.startswith(b"passed: "), counted
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 5) == os.EX_OK
     finally:

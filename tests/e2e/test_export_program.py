@@ -21,7 +21,6 @@ from byoc_nb.runtime.ports import free_port
 
 NEGATIVE = '''"""A processor in a file."""
 import os
-import re
 import time
 from pathlib import Path
 

@@ -17,11 +17,20 @@ def test_an_interrupt_is_raised_at_the_end_of_the_outermost_block_and_once():
     with pytest.raises(KeyboardInterrupt), interrupted_afterwards():
         with interrupted_afterwards():
             os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
             done.append("inner")
         done.append("outer")
     assert done == ["inner", "outer"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_one_breaks_it_off():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupted_afterwards():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("after the first")
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("never")
+    assert done == ["after the first"]
 
 
 def test_what_the_block_raises_is_the_interrupts_context():

@@ -285,12 +285,15 @@ async def test_a_reader_that_is_behind_gets_the_end_of_a_channel_that_lingers(ht
     lingering = TrickleServer(autocreate=True, linger_seconds=10.0)
     url = await lingering.start() + "/ch"
     try:
-        await publish(http, url, b"zero", b"one", b"two")
+        await publish(http, url, b"zero", b"one", b"", b"three")
         async with TrickleSubscriber(url, start=0) as subscriber:
             read = [await (await anext(subscriber)).read()]
             assert (await ask(http, "DELETE", url))[0] == 200
             read += [await segment.read() async for segment in subscriber]
-        assert read == [b"zero", b"one", b"two"]
+        assert read == [b"zero", b"one", b"", b"three"]
         assert (await ask(http, "GET", f"{url}/-1"))[0] == 404
+        await lingering.stop()
+        url = await lingering.start() + "/ch"
+        assert (await ask(http, "GET", f"{url}/0"))[0] == 404
     finally:
         await lingering.stop()

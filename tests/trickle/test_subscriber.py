@@ -376,3 +376,16 @@ async def test_a_given_session_is_used_and_left_open(site: Site) -> None:
             assert await (await anext(sub)).read() == b"zero"
         assert used
         assert not session.closed
+
+
+async def test_a_close_that_is_cancelled_leaves_no_connection(site: Site) -> None:
+    subscriber = TrickleSubscriber(site.url)
+    waiting = asyncio.create_task(anext(subscriber))
+    await until(lambda: site.server.stats.readers == 1)
+    closing = asyncio.create_task(subscriber.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing, waiting])
+    assert closing.cancelled()
+    await until(lambda: site.server.stats.readers == 0)
+    assert subscriber._session is not None and subscriber._session.closed

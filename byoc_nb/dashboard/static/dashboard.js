@@ -77,6 +77,7 @@ function render({ model, el }) {
       look();
     },
     message: (message) => takes[message.type]?.(message),
+    here: look, // the server may have forgotten it while the kernel was blocked
   });
   return () => {
     watcher.disconnect();

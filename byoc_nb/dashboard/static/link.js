@@ -20,14 +20,14 @@ function addresses(port) {
   return loopback ? [...found, `ws://127.0.0.1:${port}/${PATH}`] : found;
 }
 
-/** Keeps a view connected; calls `on.message(object)`, `on.pictures(buffer)`, `on.state(name)`. */
+/** Keeps a view connected; calls `on.message(object)`, `on.pictures(buffer)`, `on.state(name)`, and now and then `on.here()`. */
 class Link {
   constructor(model, on) {
     Object.assign(this, { model, on, socket: null, where: null, over: false, closed: false, attempt: 0 });
     Object.assign(this, { number: 0, waiting: new Map() });
     this.fromKernel = (message, buffers) => this.heard(message, buffers);
     model.on("msg:custom", this.fromKernel);
-    this.here = setInterval(() => this.over && this.send({ type: "here" }), HERE_MS);
+    this.here = setInterval(() => this.over && this.on.here(), HERE_MS);
     this.ask();
   }
 
