@@ -19,6 +19,7 @@ from byoc_nb.runtime.trip import StageTimes, Trip
 logger = logging.getLogger(__name__)
 
 RATE_WINDOW_SECONDS = 2.0  # long enough for a steady figure, short enough to follow a change
+SHORTEST_SPAN_SECONDS = 0.5  # what has waited comes all at once when a stream begins: no rate to tell
 DISTINCT_ERRORS = 100  # errors whose text differs from frame to frame must not grow the table or flood the log
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
@@ -39,7 +40,7 @@ class Rate:
         if len(self._times) < 2:
             return 0.0
         span = max(self._times[-1], now - 0.5) - self._times[0]
-        return (len(self._times) - 1) / span if span > 0 else 0.0
+        return (len(self._times) - 1) / max(span, SHORTEST_SPAN_SECONDS) if span > 0 else 0.0
 
     def _forget(self, now: float) -> None:
         while self._times and self._times[0] < now - RATE_WINDOW_SECONDS:

@@ -28,6 +28,13 @@ def test_a_rate_falls_to_zero_when_nothing_comes():
     assert rate.value(4.5) == 0
 
 
+def test_a_burst_at_the_beginning_is_no_rate():
+    rate = Rate()
+    for number in range(10):
+        rate.tick(number / 1000)
+    assert 0 < rate.value(0.01) < 30
+
+
 @pytest.mark.parametrize("times", [[], [1.0], [1.0, 1.0], [1.0, 1.0, 1.0]])
 def test_a_rate_of_too_little_is_zero(times):
     rate = Rate()
