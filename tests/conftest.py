@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from kit import WAIT, Trickle, until
 
 from byoc_nb.trickle import TrickleServer
 
+settings.register_profile(
+    "reproducible", derandomize=True
+)  # the same examples in every run: HYPOTHESIS_PROFILE=default
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))  # looks for others
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 
 
