@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -77,10 +76,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def running(folder: Path, hooks: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def running(folder: Path, hooks: Path, **variables: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The exported program, and its URL."""
     port = free_port("127.0.0.1")
-    environment = clean_variables() | {"PORT": str(port), "HOST": "127.0.0.1", "HOOKS": str(hooks)}
+    environment = clean_variables() | {"PORT": str(port), "HOST": "127.0.0.1", "HOOKS": str(hooks), **variables}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "processor.py", cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE
     )
@@ -103,14 +102,12 @@ async def end(process: asyncio.subprocess.Process) -> float:
 
 
 async def test_the_smoke_test_counts_the_pictures_that_come_back(folder: Path, tmp_path: Path) -> None:
-    async with running(folder, tmp_path / "hooks") as (process, url):
+    async with running(folder, tmp_path / "hooks", BYOC_POLICY="lossless") as (process, url):
         smoke = await asyncio.create_subprocess_exec(
             sys.executable, "smoke_test.py", url, cwd=folder, stdout=-1, stderr=-1, env=clean_variables()
         )
         said, errors = await asyncio.wait_for(smoke.communicate(), 60)
-        assert smoke.returncode == 0, errors
-        found = re.fullmatch(r"passed: (\d+) of 50 pictures came back\n", said.decode())
-        assert found and int(found[1]) > 25  # live, and this machine may be busy
+        assert (smoke.returncode, said) == (0, b"passed: 50 of 50 pictures came back\n"), errors
         await end(process)
     assert (tmp_path / "hooks").read_text().split() == ["load", "start", "stop", "shutdown"]
 
